@@ -1,0 +1,38 @@
+"""Action models: a photo with people and their key points in, probabilities of actions out.
+
+To add one: an ONNX file of the signature in `keyact.action.keypoint_fusion` needs no code; any
+other class that keeps to `keyact.action.base.ActionModel` goes into its own module and by name
+into `load` and `names`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keyact import weights
+from keyact.action.base import ActionModel
+from keyact.action.keypoint_fusion import KeypointFusion
+from keyact.runtime import OnnxModel
+
+__all__ = ["ActionModel", "load", "names"]
+
+
+def names() -> list[str]:
+    """Names that `load` knows: bundled models and the user's own."""
+    return [entry.name for entry in weights.entries("action")]
+
+
+def load(name_or_path: str | Path = "keypoint-fusion", threads: int | None = None) -> ActionModel:
+    """An action model by name, or from an ``.onnx`` file.
+
+    Parameters
+    ----------
+    threads : CPU threads of the network; None leaves it to ONNX Runtime.
+
+    Raises
+    ------
+    UnknownNameError : no such model.
+    WeightsError : the file is not an action model, or not the one that was shipped.
+    """
+    entry = weights.resolve("action", name_or_path)
+    return KeypointFusion(OnnxModel(entry.path, threads=threads, sha256=entry.sha256), entry.name)

@@ -1,0 +1,55 @@
+"""What the subcommands share: consoles, exit statuses and one-line errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from keyact.errors import KeyactError, UnknownNameError
+
+FAILED = 1  # some input or a weight file could not be used
+USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for results (stdout) or for messages and progress (stderr)."""
+    return Console(stderr=stderr, highlight=False)
+
+
+def complain(message: object, to: Console | None = None) -> None:
+    """One error line on stderr, not wrapped: a wrapped line cannot be searched for.
+
+    Pass the console of a progress bar while one is shown, so that the bar makes room.
+    """
+    out = to or console(stderr=True)
+    out.print(f"keyact: {message}", style="red", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the command with one line and an exit status instead of a traceback."""
+    try:
+        yield
+    except UnknownNameError as error:
+        complain(error)
+        raise typer.Exit(USAGE) from error
+    except KeyactError as error:
+        complain(error)
+        raise typer.Exit(FAILED) from error
+    except BrokenPipeError as error:
+        # The reader of our stdout is gone (`keyact … | head`): nothing is left to say, also not
+        # when Python flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(FAILED) from error
+    except OSError as error:
+        complain(f"{error.filename or 'output'}: {error.strerror or error}")
+        raise typer.Exit(FAILED) from error
+    except KeyboardInterrupt as error:
+        complain("interrupted")
+        raise typer.Exit(INTERRUPTED) from error

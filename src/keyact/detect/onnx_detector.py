@@ -1,0 +1,94 @@
+"""A person detector in one ONNX file: PersonDet-M, or a user's own of the same signature.
+
+Input ``image`` uint8 (1, S, S, 3) RGB letterboxed; outputs ``boxes`` (1, M, 4) xyxy in input
+pixels and ``scores`` (1, M), before non-maximum suppression. Its metadata gives ``input``
+``[S, S]``, ``score_threshold`` and ``nms_iou``.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keyact.errors import WeightsError
+from keyact.runtime import OnnxModel
+
+LETTERBOX_GREY = 114
+MAX_CANDIDATES = 1000  # boxes that reach the suppression, best first: bounds its time
+
+
+def letterbox(
+    image: NDArray[np.uint8], size: int
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Fit a photo into the top left of a grey square.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8.
+    size : side S of the square.
+
+    Returns
+    -------
+    canvas : (S, S, 3) uint8, channels as in ``image``; averaged where it shrinks.
+    zoom : input pixels per photo pixel along x and y (they differ only by rounding).
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    canvas = np.full((size, size, 3), LETTERBOX_GREY, np.uint8)
+    canvas[:new_height, :new_width] = cv2.resize(
+        image, (new_width, new_height), interpolation=method
+    )
+    return canvas, (new_width / width, new_height / height)
+
+
+class OnnxDetector:
+    """See `keyact.detect.base.Detector`.
+
+    Parameters
+    ----------
+    model : its metadata must say ``"kind": "detector"``.
+    name : what to call it.
+    score_threshold : overrides the one in the metadata.
+
+    Raises
+    ------
+    WeightsError : metadata or signature of another kind of network.
+    """
+
+    def __init__(self, model: OnnxModel, name: str, score_threshold: float | None = None) -> None:
+        model.require("detector", inputs=("image",), outputs=("boxes", "scores"))
+        self.name = name
+        self._model = model
+        try:
+            height, width = (int(side) for side in model.meta["input"])
+            meta_threshold = float(model.meta.get("score_threshold", 0.3))
+            self._nms_iou = float(model.meta.get("nms_iou", 0.6))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(f"{model.source}: bad detector metadata ({error!r})") from error
+        if height != width or not 32 <= height <= 4096:
+            raise WeightsError(f"{model.source}: detector input {height}x{width} is not supported")
+        self.size = height
+        self.score_threshold = meta_threshold if score_threshold is None else score_threshold
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        canvas, zoom = letterbox(image, self.size)
+        feed = np.ascontiguousarray(canvas[None, :, :, ::-1])
+        out = self._model.run({"image": feed})
+        boxes = np.asarray(out["boxes"][0], np.float32) / np.array(zoom * 2, np.float32)
+        scores = np.asarray(out["scores"][0], np.float32)
+
+        height, width = image.shape[:2]
+        usable = np.isfinite(boxes).all(1) & (scores >= self.score_threshold)
+        boxes, scores = boxes[usable], scores[usable].clip(0, 1)
+        boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
+        whole = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= 1
+        boxes, scores = boxes[whole], scores[whole]
+        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+        boxes, scores = boxes[best], scores[best]
+        corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+        kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, self._nms_iou)
+        index = np.sort(np.asarray(kept, np.intp).reshape(-1))
+        return boxes[index], scores[index]

@@ -1,0 +1,117 @@
+"""Finding photos and videos on disk."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from keyact.errors import InputError
+
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif"}
+)
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"}
+)
+
+
+@dataclass(frozen=True)
+class MediaItem:
+    """One file to work on.
+
+    Attributes
+    ----------
+    path : Path
+        As given, or below the folder as given.
+    kind : {"photo", "video"}
+        Told by the suffix; a file named outright with any other suffix is tried as a photo.
+    """
+
+    path: Path
+    kind: Literal["photo", "video"]
+
+
+def find_media(paths: Sequence[str | Path]) -> list[MediaItem]:
+    """List the photos and videos that paths stand for.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Files, folders (searched with their subfolders, hidden entries left out) and glob
+        patterns (``**`` allowed).
+
+    Returns
+    -------
+    list of MediaItem
+        In the order given, folders and patterns sorted by name; every file once.
+
+    Raises
+    ------
+    InputError
+        If a path does not exist, a pattern matches nothing, or no photo or video is found.
+    """
+    found: dict[Path, MediaItem] = {}
+    for path in paths:
+        for file in _expand(str(path)):
+            found.setdefault(file, MediaItem(file, _kind(file) or "photo"))
+    if not found:
+        where = ", ".join(str(path) for path in paths) or "no path given"
+        raise InputError(
+            f"{where}: no photo or video found; photos end in "
+            f"{_listed(PHOTO_SUFFIXES)}, videos in {_listed(VIDEO_SUFFIXES)}"
+        )
+    return list(found.values())
+
+
+def _expand(path: str) -> Iterator[Path]:
+    # What exists is taken literally, so that "holiday [1].jpg" is a file and not a pattern.
+    try:
+        exists = os.path.exists(path)
+    except ValueError:  # a null character
+        exists = False
+    if exists:
+        yield from _walk(path) if os.path.isdir(path) else (Path(path),)
+        return
+    if glob.has_magic(path):
+        matches = sorted(glob.glob(path, recursive=True))
+        for match in matches:
+            if os.path.isdir(match):
+                # "**" lists subfolders one by one already
+                yield from () if "**" in path else _walk(match)
+            elif _kind(match):
+                yield Path(match)
+        if matches:
+            return
+        raise InputError(f"{path}: no file matches this pattern")
+    raise InputError(f"{path}: no such file or folder")
+
+
+def _walk(folder: str) -> Iterator[Path]:
+    """Media files below a folder, sorted; links are followed, each real folder visited once."""
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        identity = (status.st_dev, status.st_ino)
+        if identity in visited:  # a link back up, or a second way to the same folder
+            folders.clear()
+            continue
+        visited.add(identity)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and _kind(name):
+                yield Path(parent, name)
+
+
+def _kind(path: str | Path) -> Literal["photo", "video"] | None:
+    suffix = Path(path).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    return "photo" if suffix in PHOTO_SUFFIXES else None
+
+
+def _listed(suffixes: frozenset[str]) -> str:
+    return " ".join(sorted(suffixes))

@@ -1,0 +1,18 @@
+"""Results out: JSON Lines, CSV, annotated photos and clips."""
+
+from __future__ import annotations
+
+from keyact.outputs.csv_table import CsvWriter
+from keyact.outputs.draw import annotate, label_text
+from keyact.outputs.json_lines import JsonLinesWriter
+from keyact.outputs.save import VideoWriter, save_image, unique_path
+
+__all__ = [
+    "CsvWriter",
+    "JsonLinesWriter",
+    "VideoWriter",
+    "annotate",
+    "label_text",
+    "save_image",
+    "unique_path",
+]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keyact.errors import InputError
+from keyact.media import MediaItem, find_media
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in (
+        "b.jpg",
+        "a.PNG",
+        "clip.mp4",
+        "notes.txt",
+        ".hidden.jpg",
+        "._a.png",
+        "sub/c.jpeg",
+        "sub/deep/d.webp",
+        ".cache/e.jpg",
+        "odd [1].jpg",
+        "empty/readme.md",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(items: list[MediaItem], root: Path) -> list[str]:
+    return [item.path.relative_to(root).as_posix() for item in items]
+
+
+EVERYTHING = ["a.PNG", "b.jpg", "clip.mp4", "odd [1].jpg", "sub/c.jpeg", "sub/deep/d.webp"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["."], EVERYTHING),
+        (["b.jpg", "a.PNG"], ["b.jpg", "a.PNG"]),
+        (["b.jpg", ".", "b.jpg"], ["b.jpg", *[n for n in EVERYTHING if n != "b.jpg"]]),
+        (["*.jpg"], ["b.jpg", "odd [1].jpg"]),
+        (["**/*.*"], EVERYTHING),
+        (["**"], EVERYTHING),
+        (["s*"], ["sub/c.jpeg", "sub/deep/d.webp"]),
+        (["odd [1].jpg"], ["odd [1].jpg"]),
+        (["notes.txt"], ["notes.txt"]),
+        ([".hidden.jpg"], [".hidden.jpg"]),
+    ],
+)
+def test_paths_expand(tree: Path, paths: list[str], expected: list[str]) -> None:
+    assert names(find_media([str(tree / path) for path in paths]), tree) == expected
+
+
+def test_kind_is_told_by_suffix(tree: Path) -> None:
+    kinds = {item.path.name: item.kind for item in find_media([tree, tree / "notes.txt"])}
+    assert kinds["clip.mp4"] == "video"
+    assert kinds["a.PNG"] == kinds["notes.txt"] == "photo"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("gone.jpg", r"gone\.jpg: no such file or folder"),
+        ("*.xyz", "no file matches this pattern"),
+        ("empty", r"no photo or video found; photos end in .*\.jpg.*, videos in .*\.mp4"),
+        ("nul\0l", "no such file"),
+    ],
+)
+def test_nothing_found_names_the_path(tree: Path, path: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_media([f"{tree}/{path}"])
+
+
+def test_no_paths() -> None:
+    with pytest.raises(InputError, match="no path given"):
+        find_media([])
+
+
+def test_link_loops_end(tree: Path) -> None:
+    try:
+        (tree / "sub" / "loop").symlink_to(tree, target_is_directory=True)
+        (tree / "sub" / "again").symlink_to(tree / "sub" / "deep", target_is_directory=True)
+        (tree / "gone.jpg").symlink_to(tree / "nowhere.jpg")
+    except OSError:
+        pytest.skip("this system does not let the test make links")
+    found = find_media([tree])
+    assert len([item for item in found if item.path.name == "d.webp"]) == 1
+    assert len([item for item in found if item.path.name == "b.jpg"]) == 1

@@ -1,0 +1,241 @@
+"""Tiny ONNX networks with the signatures of the shipped ones, made in milliseconds.
+
+They are not stubs: the detector finds a red rectangle and the pose network finds coloured
+dots, so that colour order, letterbox, crop, mirror and the way back to photo pixels are all
+checked against positions that are known.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+DOT_COLOURS = np.array(  # RGB; nose, then one colour for each left/right pair of COCO-17
+    [
+        [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255],
+        [0, 255, 255], [255, 128, 0], [0, 0, 0], [128, 0, 255],
+    ],
+    np.float32,
+)  # fmt: skip
+JOINT_COLOUR = np.array([0] + [1 + i // 2 for i in range(16)])
+BACKGROUND = (200, 200, 200)
+
+
+def _save(
+    path: Path | None,
+    nodes: list[Any],
+    inputs: list[Any],
+    outputs: list[Any],
+    constants: dict[str, np.ndarray],
+    meta: dict[str, Any] | None,
+) -> bytes:
+    graph = helper.make_graph(
+        nodes, "tiny", inputs, outputs,
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if meta is not None:
+        helper.set_model_props(model, {"keyact": json.dumps(meta)})
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    if path is not None:
+        path.write_bytes(data)
+    return data
+
+
+def detector_meta(size: int = 64, **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "detector",
+        "name": "tiny-detector",
+        "input": [size, size],
+        "score_threshold": 0.3,
+        "nms_iou": 0.6,
+        **changes,
+    }
+
+
+def make_detector(path: Path | None = None, size: int = 64, **changes: Any) -> bytes:
+    """Finds the one rectangle of pixels with red over 180 and blue under 80.
+
+    Gives it twice (score .9, and .8 one pixel further) and a third, weak box of score .1.
+    """
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        node("Split", ["pixels"], ["red", "green", "blue"], axis=3),
+        node("Greater", ["red", "high"], ["is_red"]),
+        node("Less", ["blue", "low"], ["not_blue"]),
+        node("And", ["is_red", "not_blue"], ["hit"]),
+        node("Cast", ["hit"], ["mask"], to=TensorProto.FLOAT),
+        node("ReduceMax", ["mask"], ["columns"], axes=[1, 3], keepdims=0),
+        node("ReduceMax", ["mask"], ["rows"], axes=[2, 3], keepdims=0),
+    ]
+    for line, first, last in (("columns", "x1", "x2"), ("rows", "y1", "y2")):
+        nodes += [
+            node("ArgMax", [line], [f"{first}_i"], axis=1, keepdims=1),
+            node("ArgMax", [line], [f"{last}_i"], axis=1, keepdims=1, select_last_index=1),
+            node("Cast", [f"{first}_i"], [first], to=TensorProto.FLOAT),
+            node("Cast", [f"{last}_i"], [f"{last}_f"], to=TensorProto.FLOAT),
+            node("Add", [f"{last}_f", "one"], [last]),
+        ]
+    nodes += [
+        node("Concat", ["x1", "y1", "x2", "y2"], ["flat"], axis=1),
+        node("Unsqueeze", ["flat", "axis1"], ["box"]),
+        node("Add", ["box", "offsets"], ["boxes"]),
+        node("ReduceMax", ["columns"], ["any"], axes=[1], keepdims=1),
+        node("Mul", ["any", "levels"], ["scores"]),
+    ]
+    constants = {
+        "high": np.float32(180),
+        "low": np.float32(80),
+        "one": np.float32(1),
+        "axis1": np.array([1]),
+        "offsets": np.array([[[0] * 4, [1] * 4, [0] * 4]], np.float32),
+        "levels": np.array([[0.9, 0.8, 0.1]], np.float32),
+    }
+    return _save(
+        path, nodes,
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", size, size, 3])],
+        [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["n", 3, 4]),
+         helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3])],
+        constants, detector_meta(size, **changes),
+    )  # fmt: skip
+
+
+def pose_meta(height: int = 128, width: int = 96, **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "pose",
+        "name": "tiny-pose",
+        "layout": "coco17",
+        "input": [height, width],
+        "stride": 4,
+        "sigma": 1.0,
+        "box_margin": 1.25,
+        "decode": "dark",
+        **changes,
+    }
+
+
+def make_pose(
+    path: Path | None = None,
+    height: int = 128,
+    width: int = 96,
+    scores: bool = True,
+    **changes: Any,
+) -> bytes:
+    """Finds dots of `DOT_COLOURS`; of two dots of a pair the right one is the left joint.
+
+    So, as for a person seen from the front, its answer on the mirrored photo is the mirrored
+    answer with left and right swapped. Maps sum to 1; scores tell how pure the colour is.
+    """
+    node = helper.make_node
+    joints = len(JOINT_COLOUR)
+    colours = DOT_COLOURS[JOINT_COLOUR]
+    ramp = np.linspace(0.01, 1, width // 4, dtype=np.float32)
+    sides = np.stack(
+        [np.full_like(ramp, 0.5) if k == 0 else (ramp if k % 2 else ramp[::-1]) for k in range(17)]
+    )
+    nodes = [
+        node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        node("Unsqueeze", ["pixels", "axis3"], ["wide"]),  # N, H, W, 1, 3
+        node("Sub", ["wide", "colours"], ["difference"]),  # N, H, W, K, 3
+        node("Mul", ["difference", "difference"], ["squared"]),
+        node("ReduceSum", ["squared", "axis4"], ["distance"], keepdims=0),
+        node("Mul", ["distance", "falloff"], ["exponent"]),
+        node("Exp", ["exponent"], ["likeness"]),
+        node("Transpose", ["likeness"], ["planes"], perm=[0, 3, 1, 2]),
+        node("AveragePool", ["planes"], ["cells"], kernel_shape=[4, 4], strides=[4, 4]),
+        node("Mul", ["cells", "sides"], ["weighted"]),
+        node("Add", ["weighted", "tiny"], ["positive"]),
+        node("ReduceSum", ["positive", "axis23"], ["total"], keepdims=1),
+        node("Div", ["positive", "total"], ["heatmaps"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(
+            "heatmaps", TensorProto.FLOAT, ["n", joints, height // 4, width // 4]
+        )
+    ]
+    if scores:
+        nodes.append(node("ReduceMax", ["cells"], ["scores"], axes=[2, 3], keepdims=0))
+        outputs.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", joints]))
+    constants = {
+        "axis3": np.array([3]),
+        "axis4": np.array([4]),
+        "axis23": np.array([2, 3]),
+        "colours": colours[None, None, None],
+        "falloff": np.float32(-1 / (2 * 30.0**2)),
+        "sides": sides[None, :, None, :],
+        "tiny": np.float32(1e-9),
+    }
+    return _save(
+        path, nodes,
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", height, width, 3])],
+        outputs, constants, pose_meta(height, width, **changes),
+    )  # fmt: skip
+
+
+def action_meta(labels: tuple[str, ...], **changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "action",
+        "name": "tiny-action",
+        "labels": list(labels),
+        "layout": "coco17",
+        "input": [224, 224],
+        **changes,
+    }
+
+
+def make_action(
+    path: Path | None = None,
+    labels: tuple[str, ...] = ("red", "green", "blue"),
+    **changes: Any,
+) -> bytes:
+    """Logits that grow with the crop's red, green and blue, and a little with the context.
+
+    Label c looks at colour c modulo 3; the mean key point score is added to the first label,
+    so that all three inputs count.
+    """
+    node = helper.make_node
+    mix = np.eye(3, dtype=np.float32)[np.arange(len(labels)) % 3].T
+    first = np.zeros((1, len(labels)), np.float32)
+    first[0, 0] = 1
+    nodes = []
+    for name in ("context", "crop"):
+        nodes += [
+            node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT),
+            node("ReduceMean", [f"{name}_f"], [f"{name}_mean"], axes=[1, 2], keepdims=0),
+            node("MatMul", [f"{name}_mean", f"{name}_mix"], [f"{name}_part"]),
+        ]
+    nodes += [
+        node("ReduceMean", ["keypoints"], ["joint_mean"], axes=[1], keepdims=0),
+        node("MatMul", ["joint_mean", "score_to_first"], ["joint_part"]),
+        node("Add", ["context_part", "crop_part"], ["seen"]),
+        node("Add", ["seen", "joint_part"], ["logits"]),
+    ]
+    picture = [224, 224, 3]
+    return _save(
+        path, nodes,
+        [helper.make_tensor_value_info("context", TensorProto.UINT8, ["n", *picture]),
+         helper.make_tensor_value_info("crop", TensorProto.UINT8, ["n", *picture]),
+         helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["n", 17, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(labels)])],
+        {
+            "context_mix": mix * np.float32(1 / 255),
+            "crop_mix": mix * np.float32(4 / 255),
+            "score_to_first": np.concatenate([np.zeros((2, len(labels)), np.float32), first]),
+        },
+        action_meta(labels, **changes),
+    )  # fmt: skip
+
+
+def make_external(path: Path) -> None:
+    """A valid network whose weights lie in a second file."""
+    model = onnx.load_model_from_string(make_action())
+    onnx.save_model(
+        model, path, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )

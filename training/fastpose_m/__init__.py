@@ -1,0 +1,1 @@
+"""FastPose-M: AlphaPose's top-down network on MobileNetV2, distilled from MoveNet Thunder."""

@@ -1,0 +1,165 @@
+"""Person crops with teacher keypoints, strongly augmented, from a background thread."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from training.teachers import FLIP_COCO17
+
+MIN_MEAN_SCORE = 0.25  # poses that the teacher does not believe are left out
+BOX_MARGIN = 1.25
+UPPER, LOWER = np.arange(0, 11), np.arange(11, 17)
+
+
+@dataclass
+class Crops:
+    """Labelled people: photos (list of BGR), photo index, boxes, keypoints, spread."""
+
+    photos: list[np.ndarray]
+    photo: np.ndarray
+    boxes: np.ndarray
+    keypoints: np.ndarray
+    spread: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.photo)
+
+
+def load(labels: Path, shared: Path, datasets: dict[str, str]) -> Crops:
+    """People of the photos whose dataset and split are asked for, e.g. {"sports18": "train"}."""
+    photos: list[np.ndarray] = []
+    parts: dict[str, list[np.ndarray]] = {k: [] for k in ("photo", "boxes", "keypoints", "spread")}
+    for name, split in datasets.items():
+        table = np.load(labels / f"{name}.npz")
+        with np.errstate(invalid="ignore"):
+            good = table["keypoints"][..., 2].mean(1) >= MIN_MEAN_SCORE
+        good &= (table["split"] == split)[table["photo"]]
+        used = np.unique(table["photo"][good])
+        place = np.full(len(table["paths"]), -1)
+        place[used] = np.arange(len(used)) + len(photos)
+        root = shared / "data" / name
+        photos += [cv2.imread(str(root / p), cv2.IMREAD_COLOR) for p in table["paths"][used]]
+        parts["photo"].append(place[table["photo"][good]])
+        for key in ("boxes", "keypoints", "spread"):
+            parts[key].append(table[key][good])
+    return Crops(photos, **{key: np.concatenate(value) for key, value in parts.items()})
+
+
+def crop_matrix(
+    box: np.ndarray, height: int, width: int, margin: float, turn: float = 0.0, shift=(0.0, 0.0)
+) -> np.ndarray:
+    """(2, 3) affine from photo to crop pixels; pixel centres are integers in both."""
+    x1, y1, x2, y2 = box
+    zoom = min(width / ((x2 - x1) * margin), height / ((y2 - y1) * margin))
+    cos, sin = np.cos(turn) * zoom, np.sin(turn) * zoom
+    cx, cy = (x1 + x2) / 2 + shift[0], (y1 + y2) / 2 + shift[1]
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    offset = np.array([(width - 1) / 2, (height - 1) / 2]) - rotation @ [cx - 0.5, cy - 0.5]
+    return np.concatenate([rotation, offset[:, None]], 1)
+
+
+def plain_sample(crops: Crops, i: int, height: int, width: int):
+    matrix = crop_matrix(crops.boxes[i], height, width, BOX_MARGIN)
+    image = cv2.warpAffine(crops.photos[crops.photo[i]], matrix, (width, height))
+    return image[:, :, ::-1], matrix
+
+
+def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.random.Generator):
+    """One crop: RGB uint8 (H, W, 3), xy (17, 2) in crop pixels, score (17,), spread in px."""
+    box, points = crops.boxes[i].copy(), crops.keypoints[i].copy()
+    if rng.random() < 0.3:
+        box = _half_body(box, points, rng)
+    longer = float(max(box[2:] - box[:2]))
+    turn = np.deg2rad(np.clip(rng.normal(0, 20), -40, 40)) if rng.random() < 0.6 else 0.0
+    margin = BOX_MARGIN * float(np.exp(np.clip(rng.normal(0, 0.22), -0.42, 0.42)))
+    shift = rng.normal(0, 0.05, 2) * longer
+    matrix = crop_matrix(box, height, width, margin, turn, shift)
+    zoom = float(np.hypot(matrix[0, 0], matrix[0, 1]))
+    photo = crops.photos[crops.photo[i]]
+    image = cv2.warpAffine(photo, matrix, (width, height))[:, :, ::-1]
+    xy = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    score, spread = points[:, 2].copy(), crops.spread[i] * zoom * longer
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+        xy[:, 0] = width - 1 - xy[:, 0]
+        xy, score, spread = xy[FLIP_COCO17], score[FLIP_COCO17], spread[FLIP_COCO17]
+    image = _colour(np.ascontiguousarray(image), rng)
+    if rng.random() < 0.5:
+        _occlude(image, xy, score, crops, rng)
+    return image, xy, score, spread
+
+
+def _half_body(box, points, rng):
+    part = UPPER if rng.random() < 0.6 else LOWER
+    seen = part[points[part, 2] > 0.3]
+    if len(seen) < 4:
+        return box
+    low, high = points[seen, :2].min(0), points[seen, :2].max(0)
+    side = np.maximum(high - low, 0.25 * max(box[2:] - box[:2]))
+    middle = (low + high) / 2
+    return np.concatenate([middle - 0.6 * side, middle + 0.6 * side])
+
+
+def _colour(image, rng):
+    if rng.random() < 0.8:
+        gain = rng.uniform(0.65, 1.4) * rng.uniform(0.85, 1.15, 3)
+        offset = rng.uniform(-25, 25)
+        table = np.clip(np.arange(256)[:, None] * gain + offset, 0, 255).astype(np.uint8)
+        image = cv2.LUT(image, table[None])
+    if rng.random() < 0.1:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.2:  # people far away: few pixels
+        factor, (h, w) = rng.uniform(0.25, 0.7), image.shape[:2]
+        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(small, (w, h))
+    return image
+
+
+def _occlude(image, xy, score, crops, rng):
+    h, w = image.shape[:2]
+    for _ in range(rng.integers(1, 4)):
+        ph, pw = int(h * rng.uniform(0.08, 0.3)), int(w * rng.uniform(0.08, 0.4))
+        top, left = rng.integers(0, h - ph), rng.integers(0, w - pw)
+        if rng.random() < 0.5:
+            patch = rng.integers(0, 256, 3)
+        else:
+            other = crops.photos[rng.integers(len(crops.photos))]
+            oy = rng.integers(0, max(other.shape[0] - ph, 1))
+            ox = rng.integers(0, max(other.shape[1] - pw, 1))
+            patch = cv2.resize(other[oy : oy + ph, ox : ox + pw], (pw, ph))
+        image[top : top + ph, left : left + pw] = patch
+        hidden = (xy[:, 0] > left) & (xy[:, 0] < left + pw)
+        hidden &= (xy[:, 1] > top) & (xy[:, 1] < top + ph)
+        score[hidden] *= 0.6  # a hidden joint can be guessed, but not with full confidence
+
+
+def batches(
+    crops: Crops, size: int, height: int, width: int, seed: int, start_step: int = 0, threads: int = 1
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Endless augmented batches; the order depends on the seed and the step alone."""
+    ready: queue.Queue = queue.Queue(maxsize=6)
+    steps = iter(range(start_step, 1 << 60))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                step = next(steps)
+            rng = np.random.default_rng([seed, step])
+            samples = [
+                augmented_sample(crops, int(i), height, width, rng)
+                for i in rng.integers(len(crops), size=size)
+            ]
+            ready.put(tuple(np.stack(column) for column in zip(*samples, strict=True)))
+
+    for _ in range(threads):
+        threading.Thread(target=work, daemon=True).start()
+    while True:
+        yield ready.get()

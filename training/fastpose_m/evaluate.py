@@ -1,0 +1,71 @@
+"""How well the network agrees with its teacher on held-out crops."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from training.fastpose_m import data, model
+from training.teachers import FLIP_COCO17
+
+SIGMAS = np.array(
+    [.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089]
+)  # fmt: skip
+AREA_OF_BOX = 0.53  # a person's mask fills about half of the box (COCO's habit)
+
+
+def peaks(maps: np.ndarray) -> np.ndarray:
+    """Expected cell in a 5x5 window round the maximum: (N, h, w, K) logits to (N, K, 2)."""
+    n, h, w, k = maps.shape
+    flat = maps.reshape(n, h * w, k)
+    best = flat.argmax(1)
+    prob = np.exp(flat - flat.max(1, keepdims=True)).reshape(n, h, w, k)
+    y0, x0 = best // w, best % w
+    total, sx, sy = 0.0, 0.0, 0.0
+    rows, joints = np.arange(n)[:, None], np.arange(k)[None]
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            y, x = y0 + dy, x0 + dx
+            ok = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+            p = prob[rows, y.clip(0, h - 1), x.clip(0, w - 1), joints] * ok
+            total, sx, sy = total + p, sx + p * x, sy + p * y
+    return np.stack([sx / total, sy / total], -1)
+
+
+def oks(found: np.ndarray, truth: np.ndarray, area: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Object keypoint similarity (COCO) per person, over the joints marked seen."""
+    squared = ((found - truth) ** 2).sum(-1)
+    similarity = np.exp(-squared / (2 * area[:, None] * (2 * SIGMAS) ** 2 + 1e-9))
+    return (similarity * seen).sum(1) / np.maximum(seen.sum(1), 1)
+
+
+def against_teacher(
+    net, crops: data.Crops, height: int, width: int, limit: int | None = None, flip: bool = False
+) -> dict[str, float]:
+    """PCK at a tenth of the box's longer side and mean OKS, joints the teacher believes (>= .3)."""
+    order = np.arange(len(crops))
+    if limit and limit < len(order):
+        order = np.random.default_rng(0).choice(order, limit, replace=False)
+    found = []
+    for start in range(0, len(order), 50):
+        part = order[start : start + 50]
+        samples = [data.plain_sample(crops, i, height, width) for i in part]
+        image = np.stack([s[0] for s in samples]).astype(np.float32) / 127.5 - 1
+        maps = np.asarray(tf.cast(net(image, training=False)["maps"], tf.float32))
+        if flip:
+            mirrored = np.asarray(net(image[:, :, ::-1], training=False)["maps"])[:, :, ::-1]
+            maps = (maps + mirrored[..., FLIP_COCO17]) / 2
+        points = peaks(maps) * model.STRIDE + (model.STRIDE - 1) / 2
+        for p, (_, matrix) in zip(points, samples, strict=True):
+            back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+            found.append(p @ back[:2, :2].T + back[:2, 2])
+    points, truth = np.stack(found), crops.keypoints[order]
+    seen = truth[..., 2] >= 0.3
+    sides = crops.boxes[order, 2:] - crops.boxes[order, :2]
+    near = np.linalg.norm(points - truth[..., :2], axis=-1) < 0.1 * sides.max(1)[:, None]
+    similarity = oks(points, truth[..., :2], AREA_OF_BOX * sides.prod(1), seen)
+    return {
+        "pck@0.1": round(float(near[seen].mean()), 4),
+        "oks": round(float(similarity[seen.any(1)].mean()), 4),
+        "crops": len(order),
+    }

@@ -1,0 +1,147 @@
+"""Calibrate the trained model on val, write the ONNX file that keyact ships, report test once.
+
+    python -m training.keypoint_fusion.export --run work/keypoint_fusion \
+        --people work/people/sports18.npz --report results/sports18.json
+
+Temperatures and the "unknown" threshold are chosen on val. With ``--report`` the finished
+file is run on test and its figures are written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keyact.action.keypoint_fusion import softmax
+from training import onnx_export
+from training.keypoint_fusion import data, model, verdict
+
+ACCEPTED_ACCURACY = 0.95  # of the val photos that are given a name, this share must be right
+
+
+def calibrate(logits: list[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Temperatures (for people, for photos) by likelihood, and the "unknown" threshold."""
+    everyone = np.concatenate(logits)
+    owner = np.repeat(labels, [len(one) for one in logits])
+    photos = np.stack([verdict.photo_logits(one) for one in logits])
+    temperature = best_temperature(photos, labels)
+    top = softmax(photos / temperature)
+    confidence, right = top.max(1), top.argmax(1) == labels
+    order = np.argsort(-confidence)
+    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(running >= ACCEPTED_ACCURACY)
+    threshold = float(confidence[order][enough[-1]]) if len(enough) else 1.0
+    return {
+        "temperature": best_temperature(everyone, owner),
+        "photo_temperature": temperature,
+        "unknown_threshold": round(threshold, 3),
+    }
+
+
+def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature of least negative log-likelihood (Guo et al. 2017), on a grid."""
+    grid = np.round(np.exp(np.linspace(np.log(0.3), np.log(4), 120)), 3)
+    rows = np.arange(len(labels))
+    cost = [-np.log(softmax(logits / t)[rows, labels] + 1e-12).mean() for t in grid]
+    return float(grid[int(np.argmin(cost))])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
+    parser.add_argument("--run", type=Path, default=Path("work/keypoint_fusion"))
+    parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
+    parser.add_argument("--no-keypoints", action="store_true")
+    parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
+    args = parser.parse_args()
+    val = data.load(args.people, args.shared, "val")
+    net = model.build(len(val.names), None, keypoints=not args.no_keypoints)
+    net.load_weights(args.run / "last.weights.h5")
+
+    def function(context, crop, keypoints):
+        def scaled(image):
+            return tf.cast(image, tf.float32) / 127.5 - 1.0
+
+        return (onnx_forward(net, scaled(context), scaled(crop), keypoints),)
+
+    size = model.SIZE
+    specs = [
+        tf.TensorSpec((1, size, size, 3), tf.uint8, name="context"),
+        tf.TensorSpec((None, size, size, 3), tf.uint8, name="crop"),
+        tf.TensorSpec((None, model.JOINTS, 3), tf.float32, name="keypoints"),
+    ]
+    meta = {
+        "schema": 1,
+        "name": "keypoint-fusion",
+        "kind": "action",
+        "version": "1",
+        "labels": list(val.names),
+        "layout": "coco17",
+        "input": [size, size],
+        "crop_margin": data.CROP_MARGIN,
+        "preprocessing": "uint8 RGB; photo squeezed, square crops; scaled inside the graph",
+        "licence": "Apache-2.0",
+    }
+    raw = onnx_export.convert(function, specs, ["logits"], meta)
+    rng = np.random.default_rng(0)
+    feeds = {
+        "context": rng.integers(0, 256, (1, size, size, 3), np.uint8),
+        "crop": rng.integers(0, 256, (3, size, size, 3), np.uint8),
+        "keypoints": rng.uniform(0, 1, (3, model.JOINTS, 3)).astype(np.float32) * [size, size, 1],
+    }
+    feeds["keypoints"] = feeds["keypoints"].astype(np.float32)
+    worst = onnx_export.check(raw, function, feeds, tolerance=0.02)
+    print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
+    predict = verdict.from_session(onnx_export.session(raw))
+    logits = verdict.logits_of(predict, val)
+    meta |= calibrate(logits, val.labels)
+    print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
+    print("val", json.dumps(verdict.figures(logits, val, meta), indent=1))
+    data_out = onnx_export.convert(function, specs, ["logits"], meta)
+    onnx_export.ship(
+        data_out,
+        "keypoint-fusion",
+        "action",
+        "18 sports: MobileNetV2 on photo and person, focused on the key points",
+        (Path(__file__).parent / "CARD.md").read_text("utf-8"),
+        args.out,
+    )
+    if args.report:
+        test = data.load(args.people, args.shared, "test")
+        result = {
+            "val": verdict.figures(logits, val, meta),
+            "test": verdict.figures(verdict.logits_of(predict, test), test, meta),
+        }
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        args.report.write_text(json.dumps(result, indent=1) + "\n")
+        print("test", json.dumps(result["test"], indent=1))
+
+
+def onnx_forward(net, context, crop, keypoints):
+    """The network on one photo and its N people; the photo is looked at once."""
+    eyes = net.get_layer("mobilenet_v2")
+    both = tf.concat([context, crop], 0)
+    fine_map, last_map = eyes(both, training=False)
+    pooled = tf.reduce_mean(last_map, (1, 2))
+    people = tf.shape(crop)[0]
+    seen = {
+        "context": tf.repeat(pooled[:1], people, axis=0),
+        "crop": pooled[1:],
+    }
+    names = {layer.name for layer in net.layers}
+    if "look" in names:
+        looks = net.get_layer("look")([last_map[1:], keypoints])
+        seen["attended"] = net.get_layer("attend")([looks, keypoints[..., 2:]])
+        seen["fine"] = net.get_layer("sample")([fine_map[1:], keypoints])
+        seen["keypoints"] = keypoints
+    logits = net.get_layer("head")(seen, training=False)
+    return logits if "look" in names else logits + 0.0 * tf.reduce_sum(keypoints)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Train keypoint-fusion on sports18. Seeded, checkpointed, resumable.
+
+    python -m training.keypoint_fusion.train --people work/people/sports18.npz \
+        --shared ../shared --run work/keypoint_fusion --budget 25m
+
+The head starts random, MobileNetV2 from ImageNet; its first blocks stay. The averaged
+weights are evaluated on val; ``--no-keypoints`` trains the same network without the key
+point branches (photo and crop alone), ``--budget 0m`` leaves MobileNetV2 as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from training.backbone import freeze_until
+from training.keypoint_fusion import data, model, verdict
+from training.schedule import Trainer, save_weights
+
+SMOOTHING = 0.1
+
+
+def loss(net, context, crop, keypoints, label):
+    def scaled(image):
+        return tf.cast(image, tf.float32) / 127.5 - 1.0
+
+    logits = net([scaled(context), scaled(crop), keypoints], training=True)
+    goal = tf.one_hot(tf.cast(label, tf.int32), logits.shape[-1])
+    goal = goal * (1 - SMOOTHING) + SMOOTHING / logits.shape[-1]
+    each = tf.nn.softmax_cross_entropy_with_logits(goal, logits)
+    right = tf.cast(tf.argmax(logits, -1) == tf.cast(label, tf.int64), tf.float32)
+    return {"loss": tf.reduce_mean(each), "right": tf.reduce_mean(right)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
+    parser.add_argument("--run", type=Path, default=Path("work/keypoint_fusion"))
+    parser.add_argument("--budget", default="25m", help='minutes ("25m") or steps ("3000")')
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--eval-minutes", type=float, default=6)
+    parser.add_argument("--no-keypoints", action="store_true")
+    parser.add_argument("--freeze-until", default="block_5_add")
+    parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
+    args = parser.parse_args()
+    args.run.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    imagenet = args.shared / "weights" / "mobilenetv2_imagenet_notop_folded.weights.h5"
+    photos = data.load(args.people, args.shared, "train")
+    held_out = data.load(args.people, args.shared, "val")
+    print(f"{len(photos)} photos to learn from, {len(held_out)} to choose on", flush=True)
+    net = model.build(len(photos.names), imagenet, keypoints=not args.no_keypoints)
+    start = 0
+    if args.resume:
+        net.load_weights(args.run / "last.weights.h5")
+        start = json.loads((args.run / "state.json").read_text())["step"]
+    backbone = net.get_layer("mobilenet_v2")
+    freeze_until(backbone, args.freeze_until)
+    trainer = Trainer(net, {"head"}, loss, args.rate, args.budget)
+
+    def keep() -> None:
+        logits = verdict.logits_of(verdict.from_keras(net), held_out)
+        photo = np.stack([verdict.photo_logits(one) for one in logits])
+        accuracy = float((photo.argmax(1) == held_out.labels).mean())
+        state = {"step": start + trainer.done, "val_top1": round(accuracy, 4)}
+        print(json.dumps(state), flush=True)
+        save_weights(net, args.run / "last.weights.h5")
+        (args.run / "state.json").write_text(json.dumps(state))
+
+    recent: list[dict[str, float]] = []
+    began = evaluated = time.time()
+    for batch in data.batches(photos, args.batch, args.seed, start):
+        recent.append(trainer.step(*batch))
+        if trainer.done % 50 == 0:
+            mean = {k: round(float(np.mean([r[k] for r in recent[-50:]])), 3) for k in recent[0]}
+            speed = trainer.done * args.batch / (time.time() - began)
+            print(trainer.done, f"{trainer.part:.3f}", mean, f"{speed:.0f} samples/s", flush=True)
+        if time.time() - evaluated > 60 * args.eval_minutes:
+            evaluated = time.time()
+            trainer.with_average(keep)
+        if trainer.part >= 1:
+            break
+    trainer.with_average(keep)
+
+
+if __name__ == "__main__":
+    main()

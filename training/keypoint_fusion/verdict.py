@@ -1,0 +1,105 @@
+"""From the logits of each person to one verdict for the photo, and how good the verdicts are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from keyact.action.keypoint_fusion import softmax
+from training.keypoint_fusion import data
+
+Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def from_keras(net) -> Predict:
+    def predict(context: np.ndarray, crop: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+        scaled = (np.asarray(x, np.float32) / 127.5 - 1 for x in (context, crop))
+        return np.asarray(net([*scaled, keypoints], training=False), np.float32)
+
+    return predict
+
+
+def logits_of(predict: Predict, photos: data.Photos, batch: int = 48) -> list[np.ndarray]:
+    """Per photo the logits (n, C) of its people, largest first; (1, C) where there are none."""
+    logits: list[np.ndarray] = []
+    waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def flush() -> None:
+        if not waiting:
+            return
+        out = predict(*(np.concatenate(column) for column in zip(*waiting, strict=True)))
+        ends = np.cumsum([len(w[0]) for w in waiting])[:-1]
+        logits.extend(np.split(out, ends))
+        waiting.clear()
+
+    for i in range(len(photos)):
+        waiting.append(data.samples_of(photos, i))
+        if sum(len(w[0]) for w in waiting) >= batch:
+            flush()
+    flush()
+    return logits
+
+
+def photo_logits(people: np.ndarray) -> np.ndarray:
+    """The photo's verdict: the mean of its people's logits."""
+    return people.mean(0)
+
+
+def from_session(session) -> Predict:
+    """The shipped ONNX file, photo by photo (its context input holds one photo)."""
+
+    def predict(context: np.ndarray, crop: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+        starts = [0, *(np.flatnonzero((context[1:] != context[:-1]).any((1, 2, 3))) + 1)]
+        rows = []
+        for start, end in zip(starts, [*starts[1:], len(context)], strict=True):
+            feeds = {
+                "context": context[start : start + 1],
+                "crop": crop[start:end],
+                "keypoints": keypoints[start:end],
+            }
+            rows.append(session.run(None, feeds)[0])
+        return np.concatenate(rows)
+
+    return predict
+
+
+def figures(logits: list[np.ndarray], photos: data.Photos, meta: dict) -> dict[str, object]:
+    """Accuracy, calibration and coverage of the photo verdicts."""
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
+    probability = softmax(np.stack([photo_logits(x) for x in logits]) / meta["photo_temperature"])
+    labels = photos.labels
+    confidence, best = probability.max(1), probability.argmax(1)
+    right = best == labels
+    person = np.array([len(boxes) > 0 for boxes in photos.boxes])
+    coverage = {}
+    for share in (1.0, 0.9, 0.8, 0.7, 0.5):
+        chosen = np.argsort(-confidence)[: max(1, round(share * len(labels)))]
+        coverage[f"{share:.0%}"] = round(float(right[chosen].mean()), 4)
+    named = confidence >= meta["unknown_threshold"]
+    return {
+        "photos": len(labels),
+        "top1": round(float(right.mean()), 4),
+        "top5": round(float((np.argsort(-probability)[:, :5] == labels[:, None]).any(1).mean()), 4),
+        "balanced_accuracy": round(float(balanced_accuracy_score(labels, best)), 4),
+        "macro_f1": round(float(f1_score(labels, best, average="macro")), 4),
+        "ece": round(expected_calibration_error(confidence, right), 4),
+        "photos_with_person": int(person.sum()),
+        "top1_with_person": round(float(right[person].mean()), 4),
+        "top1_without_person": round(float(right[~person].mean()), 4) if (~person).any() else None,
+        "accuracy_at_coverage": coverage,
+        "named_share": round(float(named.mean()), 4),
+        "named_accuracy": round(float(right[named].mean()), 4) if named.any() else None,
+    }
+
+
+def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """ECE with equal-width bins (Guo et al. 2017)."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(confidence[place == b].mean() - right[place == b].mean()) * (place == b).mean()
+        for b in range(bins)
+        if (place == b).any()
+    ]
+    return float(sum(gaps))

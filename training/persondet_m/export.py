@@ -1,0 +1,62 @@
+"""Turn the trained PersonDet-M into the ONNX file that keyact ships.
+
+    python -m training.persondet_m.export --run work/persondet_m
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from training import onnx_export
+from training.persondet_m import model
+
+NMS_IOU = 0.6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, default=Path("work/persondet_m"))
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
+    args = parser.parse_args()
+    state = json.loads((args.run / "state.json").read_text())
+    net = model.build(args.size, None)
+    net.load_weights(args.run / "last.weights.h5")
+
+    def function(image):
+        out = net(tf.cast(image, tf.float32) / 127.5 - 1.0, training=False)
+        return model.to_boxes(out["sides"], args.size), tf.sigmoid(out["scores"])
+
+    meta = {
+        "schema": 1,
+        "name": "persondet-m",
+        "kind": "detector",
+        "version": "1",
+        "input": [args.size, args.size],
+        "score_threshold": state["threshold"],
+        "nms_iou": NMS_IOU,
+        "preprocessing": "uint8 RGB, letterboxed top left with grey 114; scaled inside the graph",
+        "licence": "Apache-2.0",
+    }
+    spec = tf.TensorSpec((None, args.size, args.size, 3), tf.uint8, name="image")
+    data = onnx_export.convert(function, [spec], ["boxes", "scores"], meta)
+    noise = np.random.default_rng(0).integers(0, 256, (2, args.size, args.size, 3), np.uint8)
+    worst = onnx_export.check(data, function, {"image": noise}, tolerance=0.02)
+    print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
+    onnx_export.ship(
+        data,
+        "persondet-m",
+        "detector",
+        "Small anchor-free person detector on MobileNetV2",
+        (Path(__file__).parent / "CARD.md").read_text("utf-8"),
+        args.out,
+    )
+
+
+if __name__ == "__main__":
+    main()
