@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 DOT_COLOURS = np.array(  # RGB; nose, then one colour for each left/right pair of COCO-17
     [
         [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255],
-        [0, 255, 255], [255, 128, 0], [0, 0, 0], [128, 0, 255],
+        [0, 255, 255], [255, 128, 0], [0, 128, 0], [128, 0, 255],
     ],
     np.float32,
 )  # fmt: skip
@@ -107,7 +107,7 @@ def make_detector(path: Path | None = None, size: int = 64, **changes: Any) -> b
     )  # fmt: skip
 
 
-def pose_meta(height: int = 128, width: int = 96, **changes: Any) -> dict[str, Any]:
+def pose_meta(height: int = 256, width: int = 192, **changes: Any) -> dict[str, Any]:
     return {
         "kind": "pose",
         "name": "tiny-pose",
@@ -123,8 +123,8 @@ def pose_meta(height: int = 128, width: int = 96, **changes: Any) -> dict[str, A
 
 def make_pose(
     path: Path | None = None,
-    height: int = 128,
-    width: int = 96,
+    height: int = 256,
+    width: int = 192,
     scores: bool = True,
     **changes: Any,
 ) -> bytes:
@@ -136,7 +136,8 @@ def make_pose(
     node = helper.make_node
     joints = len(JOINT_COLOUR)
     colours = DOT_COLOURS[JOINT_COLOUR]
-    ramp = np.linspace(0.01, 1, width // 4, dtype=np.float32)
+    across = np.linspace(-15, 15, width // 4, dtype=np.float32)
+    ramp = np.asarray(1 / (1 + np.exp(-across)), np.float32)  # flat but for the middle
     sides = np.stack(
         [np.full_like(ramp, 0.5) if k == 0 else (ramp if k % 2 else ramp[::-1]) for k in range(17)]
     )

@@ -73,7 +73,7 @@ TABLE = {
     "chair-front": ("sitting", skeleton(0, (170, 190), (180, 180), thigh_length=0.25)),
     "floor-legs-out": ("sitting", skeleton(-5, (90, 92), (92, 92), width=SIDE)),
     "cross-legged": ("sitting", skeleton(0, (97, 263), (258, 102))),
-    "desk-no-ankles": ("sitting", skeleton(0, (90, 92), (180, 180), width=SIDE, unseen=([15, 16],))),
+    "no-ankles": ("sitting", skeleton(0, (90, 92), (180, 180), width=SIDE, unseen=([15, 16],))),
     "sitting-arms-up": ("sitting", skeleton(-5, (88, 92), (180, 182), arms=5, width=SIDE)),
     # crouching
     "full-squat": ("crouching", skeleton(30, (65, 68), (210, 212), width=SIDE)),
@@ -86,7 +86,7 @@ TABLE = {
     "push-up": ("lying", skeleton(-70, (110, 110), (110, 110), width=SIDE)),
     "knees-up": ("lying", skeleton(-90, (40, 44), (150, 150), width=SIDE)),
     "bench-press": ("lying", skeleton(-90, (95, 97), (178, 182), arms=0, width=SIDE)),
-    "legs-hidden-flat": ("lying", skeleton(-88, (90, 90), (90, 90), arms=90, unseen=(LEGS,), width=SIDE)),
+    "legs-hidden": ("lying", skeleton(-88, (90, 90), (90, 90), arms=90, unseen=(LEGS,))),
     # arms raised
     "cheers": ("arms raised", skeleton(0, (175, 185), (178, 182), arms=5)),
     "cheers-no-legs": ("arms raised", skeleton(0, (180, 180), (180, 180), arms=0, unseen=(LEGS,))),
@@ -115,8 +115,11 @@ def test_table(expected: str, joints: np.ndarray) -> None:
 
 @CASES
 @given(
-    scale=st.floats(3, 3000), x=st.floats(-5000, 5000), y=st.floats(-5000, 5000), mirror=st.booleans()
-)  # fmt: skip
+    scale=st.floats(3, 3000),
+    x=st.floats(-5000, 5000),
+    y=st.floats(-5000, 5000),
+    mirror=st.booleans(),
+)
 def test_mirror_scale_and_place_do_not_matter(
     expected: str, joints: np.ndarray, scale: float, x: float, y: float, mirror: bool
 ) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from tests.onnx_models import make_action, make_detector, make_external, make_pose
 
 from keyact import runtime, weights
 from keyact.errors import WeightsError
 from keyact.runtime import OnnxModel
+from tests.onnx_models import make_action, make_detector, make_external, make_pose
 
 IMAGE = {"image": np.zeros((1, 64, 64, 3), np.uint8)}
 

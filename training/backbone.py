@@ -69,6 +69,15 @@ def mobilenet_v2(
     return folded
 
 
+def initial_weights(init: str, shared: Path) -> str | Path | None:
+    """What :func:`mobilenet_v2` starts from: "imagenet" is the shared copy, or else Keras's
+    download; "random" is nothing."""
+    if init == "random":
+        return None
+    copy = shared / "weights" / "mobilenetv2_imagenet_notop_folded.weights.h5"
+    return copy if copy.exists() else "imagenet"
+
+
 def freeze_until(model: keras.Model, layer_name: str) -> None:
     """Make every layer up to and including ``layer_name`` untrainable."""
     for layer in model.layers:

@@ -80,7 +80,9 @@ def label_dataset(name: str, shared: Path, out: Path, jobs: int) -> None:
     )
     n = sum(len(item["boxes"]) for _, item in kept)
     posed = sum(int(np.isfinite(item["keypoints"][:, 0, 0]).sum()) for _, item in kept)
-    print(f"{name}: {len(kept)} photos, {len(rows) - len(kept)} unreadable, {n} boxes, {posed} poses")
+    print(
+        f"{name}: {len(kept)} photos, {len(rows) - len(kept)} unreadable, {n} boxes, {posed} poses"
+    )
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from string import Template
 
 import numpy as np
 import onnx
@@ -68,9 +69,7 @@ def _halve(proto: onnx.ModelProto) -> None:
         half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
         proto.graph.initializer.remove(tensor)
         proto.graph.initializer.append(half)
-        casts.append(
-            helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT)
-        )
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
         proto.graph.node.insert(0, cast)
 
@@ -94,11 +93,23 @@ def check(data: bytes, function: Callable, feeds: dict[str, np.ndarray], toleran
     return worst
 
 
-def ship(data: bytes, name: str, kind: str, summary: str, card: str, folder: Path = WEIGHTS) -> None:
-    """Write file, model card and registry entry into the package."""
+def ship(
+    data: bytes,
+    name: str,
+    kind: str,
+    summary: str,
+    card: Path,
+    figures: dict[str, object],
+    folder: Path = WEIGHTS,
+) -> None:
+    """Write file, model card and registry entry into the package.
+
+    ``card`` is the card's text with ``$figures`` where the table of figures goes.
+    """
+    text = Template(card.read_text("utf-8")).substitute(figures=table(figures))
     stem = name.replace("-", "_")
     _write(folder / f"{stem}.onnx", data)
-    _write(folder / f"{stem}.md", card.encode())
+    _write(folder / f"{stem}.md", text.encode())
     registry = json.loads((folder / "registry.json").read_text("utf-8"))
     rows = [row for row in registry["weights"] if row["name"] != name]
     rows.append(
@@ -117,6 +128,21 @@ def ship(data: bytes, name: str, kind: str, summary: str, card: str, folder: Pat
     registry["weights"] = sorted(rows, key=lambda row: (row["kind"], row["name"]))
     _write(folder / "registry.json", (json.dumps(registry, indent=2) + "\n").encode())
     print(f"{name}: {len(data) / 1e6:.2f} MB")
+
+
+def table(figures: dict[str, object]) -> str:
+    """A Markdown table of nested figures, one row a leaf."""
+    rows = []
+
+    def walk(value: object, place: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, f"{place}, {key}" if place else str(key))
+        else:
+            rows.append(f"| {place} | {value} |")
+
+    walk(figures, "")
+    return "\n".join(["| figure | value |", "| --- | --- |", *rows])
 
 
 def _write(path: Path, data: bytes) -> None:

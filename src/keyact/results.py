@@ -104,6 +104,7 @@ Keypoints = Annotated[
     PlainSerializer(_keypoint_rows),
     WithJsonSchema(
         {
+            "title": "Keypoints",
             "type": "array",
             "description": "One [x, y, score] row per joint of the layout; score 0 is missing.",
             "items": {

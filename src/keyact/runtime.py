@@ -113,9 +113,7 @@ class OnnxModel:
             values = self._session.run(None, dict(feeds))
         except Exception as error:
             raise WeightsError(f"{self.source}: {_one_line(error)}") from error
-        return {
-            name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)
-        }
+        return {name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)}
 
 
 def _one_line(error: Exception) -> str:

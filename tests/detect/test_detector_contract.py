@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.onnx_models import make_detector
 
 from keyact import detect
 from keyact.detect.base import Detector
 from keyact.detect.onnx_detector import LETTERBOX_GREY, letterbox
 from keyact.errors import UnknownNameError, WeightsError
+from tests.onnx_models import make_detector
 
 TINY = "tiny-detector"
 

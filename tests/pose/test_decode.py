@@ -49,7 +49,9 @@ def test_each_map_is_decoded_alone_and_in_order(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("corner", [(0, 0), (WIDTH - 1, 0), (0, HEIGHT - 1), (WIDTH - 1, HEIGHT - 1)])
+@pytest.mark.parametrize(
+    "corner", [(0, 0), (WIDTH - 1, 0), (0, HEIGHT - 1), (WIDTH - 1, HEIGHT - 1)]
+)
 def test_peak_in_a_corner_stays_there(method: str, corner: tuple[int, int]) -> None:
     spike = np.zeros((1, 1, HEIGHT, WIDTH), np.float32)
     spike[0, 0, corner[1], corner[0]] = 1

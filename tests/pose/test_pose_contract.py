@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.onnx_models import BACKGROUND, DOT_COLOURS, JOINT_COLOUR, make_pose
 
 from keyact import pose
 from keyact.errors import UnknownNameError, WeightsError
@@ -15,6 +14,7 @@ from keyact.layouts import get_layout
 from keyact.pose.base import PoseEstimator
 from keyact.pose.decode import METHODS
 from keyact.pose.onnx_pose import BATCH
+from tests.onnx_models import BACKGROUND, DOT_COLOURS, JOINT_COLOUR, make_pose
 
 TINY = "tiny-pose"
 FLIP = get_layout("coco17").flip
@@ -22,7 +22,7 @@ FLIP = get_layout("coco17").flip
 # Joints in a 300 x 240 photo; on each pair the left joint is to the right (a front view).
 JOINTS = np.array(
     [
-        [120, 40], [132, 30], [108, 30], [145, 36], [95, 36], [150, 70], [90, 70],
+        [120, 40], [136, 30], [104, 30], [152, 36], [88, 36], [150, 70], [90, 70],
         [165, 100], [75, 100], [172, 130], [66, 130], [140, 140], [100, 140],
         [144, 190], [94, 190], [148, 240], [90, 240],
     ],
@@ -108,7 +108,7 @@ def test_dots_are_found_in_photo_pixels(
     tiny: Path, photo: np.ndarray, decode: str, flip_test: bool
 ) -> None:
     found = pose.load(tiny, threads=1, flip_test=flip_test, decode=decode)(photo, [BOX])[0]
-    cell = 4 * 245 * 1.25 / 128  # photo pixels per heatmap cell
+    cell = 4 * 245 * 1.25 / 256  # photo pixels per heatmap cell
     tolerance = {"argmax": 0.6, "quarter": 0.45, "integral": 0.35, "dark": 0.35}[decode] * cell
     assert np.abs(found[:, :2] - JOINTS).max() < tolerance
     assert (found[:, 2] > 0.3).all()
@@ -129,7 +129,7 @@ def test_mirrored_photo_swaps_left_and_right(
 def test_flip_test_makes_the_answer_mirror_exact(tiny: Path, photo: np.ndarray) -> None:
     """Crop and mirrored crop are both run, so their order cannot matter."""
     estimate = pose.load(tiny, threads=1, flip_test=True)
-    crops = np.random.default_rng(0).integers(0, 255, (2, 128, 96, 3), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 255, (2, 256, 192, 3), np.uint8)
     maps, scores = estimate._forward(crops)  # type: ignore[attr-defined]
     mirrored_maps, mirrored_scores = estimate._forward(crops[:, :, ::-1])  # type: ignore[attr-defined]
     np.testing.assert_allclose(mirrored_maps[:, FLIP][..., ::-1], maps, atol=1e-6)

@@ -19,7 +19,13 @@ STANDING = np.array(
 BOX = np.array([100.0, 50, 180, 250])
 
 
-def person(box: np.ndarray = BOX, score: float = 0.8, jitter: float = 0, seed: int = 0) -> np.ndarray:
+def moved(*by: float) -> np.ndarray:
+    return BOX + np.array(by)
+
+
+def person(
+    box: np.ndarray = BOX, score: float = 0.8, jitter: float = 0, seed: int = 0
+) -> np.ndarray:
     size = box[2:] - box[:2]
     joints = box[:2] + STANDING * size
     joints = joints + np.random.default_rng(seed).normal(0, jitter * size.max(), joints.shape)
@@ -32,7 +38,7 @@ def run(poses: list[np.ndarray], boxes: list[np.ndarray], scores: list[float]): 
 
 @pytest.mark.parametrize("scale", [0.2, 1, 20], ids=["40px", "200px", "4000px"])
 def test_two_near_identical_poses_merge(scale: float) -> None:
-    box, other = BOX * scale, (BOX + [3, -2, 5, 4]) * scale
+    box, other = BOX * scale, (moved(3, -2, 5, 4)) * scale
     a, b = person(box), person(box, score=0.7, jitter=0.01, seed=1)
     merged, kept = run([b, a], [other, box], [0.8, 0.9])
     assert kept.tolist() == [1]
@@ -51,8 +57,8 @@ def test_hidden_joints_of_a_duplicate_may_scatter() -> None:
 
 
 OVERLAPPING = [
-    pytest.param(person(BOX + [20, 0, 20, 0]), BOX + [20, 0, 20, 0], id="side-by-side"),
-    pytest.param(person(BOX + [8, 20, 8, 20]), BOX + [8, 20, 8, 20], id="in-front"),
+    pytest.param(person(moved(20, 0, 20, 0)), moved(20, 0, 20, 0), id="side-by-side"),
+    pytest.param(person(moved(8, 20, 8, 20)), moved(8, 20, 8, 20), id="in-front"),
     pytest.param(
         person(np.array([120.0, 130, 168, 250])), np.array([120.0, 130, 168, 250]), id="child"
     ),
@@ -70,7 +76,7 @@ def test_cheek_to_cheek_stays_two_people() -> None:
     """Faces coincide, bodies do not."""
     a, b = person(), person()
     b[5:, 0] += 40
-    assert run([a, b], [BOX, BOX + [0, 0, 40, 0]], [0.9, 0.8]).kept.tolist() == [0, 1]
+    assert run([a, b], [BOX, moved(0, 0, 40, 0)], [0.9, 0.8]).kept.tolist() == [0, 1]
 
 
 def test_two_poses_with_few_common_joints_stay() -> None:
@@ -82,10 +88,10 @@ def test_two_poses_with_few_common_joints_stay() -> None:
 
 def test_missing_joints_do_not_count_as_agreement() -> None:
     """Joints missing in both lie at (0, 0) in both: that is no match."""
-    a, b = person(), person(BOX + [20, 0, 20, 0])
+    a, b = person(), person(moved(20, 0, 20, 0))
     for pose in (a, b):
         pose[:5] = pose[11:] = 0
-    assert len(run([a, b], [BOX, BOX + [20, 0, 20, 0]], [0.9, 0.8]).kept) == 2
+    assert len(run([a, b], [BOX, moved(20, 0, 20, 0)], [0.9, 0.8]).kept) == 2
 
 
 def test_order_does_not_matter() -> None:
@@ -93,14 +99,14 @@ def test_order_does_not_matter() -> None:
         person(),
         person(jitter=0.01, seed=1),
         person(jitter=0.01, seed=2, score=0.6),
-        person(BOX + [40, 5, 40, 5]),
-        person(BOX + [40, 5, 40, 5], jitter=0.01, seed=3),
-        person(BOX + [300, 0, 300, 0]),
+        person(moved(40, 5, 40, 5)),
+        person(moved(40, 5, 40, 5), jitter=0.01, seed=3),
+        person(moved(300, 0, 300, 0)),
     ]
-    boxes = [BOX, BOX + 1, BOX + 2, BOX + [40, 5, 40, 5], BOX + [41, 5, 41, 5], BOX + [300, 0, 300, 0]]
+    boxes = [BOX, BOX + 1, BOX + 2, moved(40, 5, 40, 5), moved(41, 5, 41, 5), moved(300, 0, 300, 0)]
     scores = [0.9, 0.9, 0.5, 0.8, 0.8, 0.9]
     merged, kept = run(poses, boxes, scores)
-    assert sorted(kept.tolist()) == [0, 3, 5] or len(kept) == 3
+    assert len(kept) == 3
     for seed in range(10):
         order = np.random.default_rng(seed).permutation(6)
         again, kept_again = run(
@@ -111,7 +117,7 @@ def test_order_does_not_matter() -> None:
 
 
 def test_best_pose_comes_first() -> None:
-    far = BOX + [300, 0, 300, 0]
+    far = moved(300, 0, 300, 0)
     merged, kept = run([person(score=0.4), person(far, score=0.9)], [BOX, far], [0.5, 0.9])
     assert kept.tolist() == [1, 0]
     scores = pose_score(merged, np.array([0.9, 0.5]))
@@ -125,7 +131,7 @@ def test_nobody(joints: int) -> None:
 
 
 def test_ten_people_take_under_a_millisecond() -> None:
-    boxes = np.stack([BOX + [60 * i, 0, 60 * i, 0] for i in range(10)])
+    boxes = np.stack([moved(60 * i, 0, 60 * i, 0) for i in range(10)])
     poses = np.stack([person(box) for box in boxes])
     best = np.inf
     for _ in range(30):

@@ -141,7 +141,13 @@ def _occlude(image, xy, score, crops, rng):
 
 
 def batches(
-    crops: Crops, size: int, height: int, width: int, seed: int, start_step: int = 0, threads: int = 1
+    crops: Crops,
+    size: int,
+    height: int,
+    width: int,
+    seed: int,
+    start_step: int = 0,
+    threads: int = 1,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless augmented batches; the order depends on the seed and the step alone."""
     ready: queue.Queue = queue.Queue(maxsize=6)

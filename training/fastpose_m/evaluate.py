@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
+from keyact.layouts import get_layout
 from training.fastpose_m import data, model
 from training.teachers import FLIP_COCO17
 
 SIGMAS = np.array(
-    [.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089]
+    [.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107,
+     .087, .087, .089, .089]
 )  # fmt: skip
+BELIEVED = 0.3  # teacher's score from which its joint counts
 AREA_OF_BOX = 0.53  # a person's mask fills about half of the box (COCO's habit)
 
 
@@ -41,7 +43,7 @@ def oks(found: np.ndarray, truth: np.ndarray, area: np.ndarray, seen: np.ndarray
 
 def against_teacher(
     net, crops: data.Crops, height: int, width: int, limit: int | None = None, flip: bool = False
-) -> dict[str, float]:
+) -> dict[str, object]:
     """PCK at a tenth of the box's longer side and mean OKS, joints the teacher believes (>= .3)."""
     order = np.arange(len(crops))
     if limit and limit < len(order):
@@ -51,7 +53,7 @@ def against_teacher(
         part = order[start : start + 50]
         samples = [data.plain_sample(crops, i, height, width) for i in part]
         image = np.stack([s[0] for s in samples]).astype(np.float32) / 127.5 - 1
-        maps = np.asarray(tf.cast(net(image, training=False)["maps"], tf.float32))
+        maps = np.asarray(net(image, training=False)["maps"], np.float32)
         if flip:
             mirrored = np.asarray(net(image[:, :, ::-1], training=False)["maps"])[:, :, ::-1]
             maps = (maps + mirrored[..., FLIP_COCO17]) / 2
@@ -60,7 +62,7 @@ def against_teacher(
             back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
             found.append(p @ back[:2, :2].T + back[:2, 2])
     points, truth = np.stack(found), crops.keypoints[order]
-    seen = truth[..., 2] >= 0.3
+    seen = truth[..., 2] >= BELIEVED
     sides = crops.boxes[order, 2:] - crops.boxes[order, :2]
     near = np.linalg.norm(points - truth[..., :2], axis=-1) < 0.1 * sides.max(1)[:, None]
     similarity = oks(points, truth[..., :2], AREA_OF_BOX * sides.prod(1), seen)
@@ -68,4 +70,8 @@ def against_teacher(
         "pck@0.1": round(float(near[seen].mean()), 4),
         "oks": round(float(similarity[seen.any(1)].mean()), 4),
         "crops": len(order),
+        "pck_per_joint": {
+            name: round(float(near[:, j][seen[:, j]].mean()), 3)
+            for j, name in enumerate(get_layout("coco17").joints)
+        },
     }

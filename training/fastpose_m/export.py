@@ -1,6 +1,6 @@
 """Turn the trained FastPose-M into the ONNX file that keyact ships.
 
-    python -m training.fastpose_m.export --run work/fastpose_m
+python -m training.fastpose_m.export --run work/fastpose_m --report results/fastpose_m.json
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import argparse
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from training import onnx_export
-from training.fastpose_m import model
+from training.fastpose_m import data as crops
+from training.fastpose_m import evaluate, model
 
 DECODE = "integral"
 BOX_MARGIN = 1.25
@@ -36,9 +38,13 @@ def network(height: int, width: int, weights: Path):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("work/fastpose_m"))
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--labels", type=Path, default=Path("work/labels"))
+    parser.add_argument("--report", type=Path, help="judge all held-out crops, write figures here")
     parser.add_argument("--sigma", type=float, default=1.8)
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     args = parser.parse_args()
+    keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     state = json.loads((args.run / "state.json").read_text())
     height, width = state["size"]
     net, function = network(height, width, args.run / "last.weights.h5")
@@ -61,12 +67,21 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
     worst = onnx_export.check(data, function, {"image": noise}, tolerance=0.02)
     print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
+    figures: dict[str, object] = {"parameters": f"{net.count_params():,}", "steps": state["step"]}
+    if args.report:
+        held_out = crops.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})
+        for flip in (False, True):
+            key = "held-out crops, flip test" if flip else "held-out crops"
+            figures[key] = evaluate.against_teacher(net, held_out, height, width, flip=flip)
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        args.report.write_text(json.dumps(figures, indent=1) + "\n")
     onnx_export.ship(
         data,
         "fastpose-m",
         "pose",
         "Top-down COCO-17 pose after AlphaPose's FastPose on MobileNetV2",
-        (Path(__file__).parent / "CARD.md").read_text("utf-8"),
+        Path(__file__).parent / "CARD.md",
+        figures,
         args.out,
     )
 

@@ -109,7 +109,9 @@ def augmented(photos: Photos, i: int, rng: np.random.Generator):
         turn = np.deg2rad(np.clip(rng.normal(0, 8), -20, 20))
         spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         middle = (SIZE - 1) / 2
-        matrix = np.concatenate([spin @ matrix[:, :2], (spin @ (matrix[:, 2] - middle) + middle)[:, None]], 1)
+        matrix = np.concatenate(
+            [spin @ matrix[:, :2], (spin @ (matrix[:, 2] - middle) + middle)[:, None]], 1
+        )
         crop = warp(image, matrix)
         points = _shake(move(photos.keypoints[i][who], matrix), rng)
     if rng.random() < 0.5:
@@ -148,7 +150,9 @@ def _colour(context, crop, rng):
     return pictures
 
 
-def batches(photos: Photos, size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
+def batches(
+    photos: Photos, size: int, seed: int, start_step: int = 0
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless augmented batches, each photo once per round; the order depends on the seed alone."""
     ready: queue.Queue = queue.Queue(maxsize=6)
     per_round = len(photos) // size

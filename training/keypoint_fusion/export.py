@@ -13,6 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
+    keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     val = data.load(args.people, args.shared, "val")
     net = model.build(len(val.names), None, keypoints=not args.no_keypoints)
     net.load_weights(args.run / "last.weights.h5")
@@ -101,25 +103,28 @@ def main() -> None:
     logits = verdict.logits_of(predict, val)
     meta |= calibrate(logits, val.labels)
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
-    print("val", json.dumps(verdict.figures(logits, val, meta), indent=1))
+    state = json.loads((args.run / "state.json").read_text())
+    result: dict[str, object] = {
+        "parameters": f"{net.count_params():,}",
+        "steps": state["step"],
+        "val": verdict.figures(logits, val, meta),
+    }
+    if args.report:
+        test = data.load(args.people, args.shared, "test")
+        result["test"] = verdict.figures(verdict.logits_of(predict, test), test, meta)
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        args.report.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
     data_out = onnx_export.convert(function, specs, ["logits"], meta)
     onnx_export.ship(
         data_out,
         "keypoint-fusion",
         "action",
         "18 sports: MobileNetV2 on photo and person, focused on the key points",
-        (Path(__file__).parent / "CARD.md").read_text("utf-8"),
+        Path(__file__).parent / "CARD.md",
+        result,
         args.out,
     )
-    if args.report:
-        test = data.load(args.people, args.shared, "test")
-        result = {
-            "val": verdict.figures(logits, val, meta),
-            "test": verdict.figures(verdict.logits_of(predict, test), test, meta),
-        }
-        args.report.parent.mkdir(parents=True, exist_ok=True)
-        args.report.write_text(json.dumps(result, indent=1) + "\n")
-        print("test", json.dumps(result["test"], indent=1))
 
 
 def onnx_forward(net, context, crop, keypoints):

@@ -30,7 +30,8 @@ EDGES = np.array(
      (5, 6), (11, 12), (5, 11), (6, 12), (0, 5), (0, 6), (3, 4)]
 )  # fmt: skip
 ANGLES = np.array(
-    [(5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16), (7, 5, 11), (8, 6, 12), (5, 11, 13), (6, 12, 14)]
+    [(5, 7, 9), (6, 8, 10), (11, 13, 15), (12, 14, 16),
+     (7, 5, 11), (8, 6, 12), (5, 11, 13), (6, 12, 14)]
 )  # fmt: skip
 
 
@@ -56,12 +57,8 @@ class PoseFeatures(layers.Layer):
             ops.take(score, EDGES[:, 0], axis=1), ops.take(score, EDGES[:, 1], axis=1)
         )
         bones = self._unit(bones) * sure
-        first = self._unit(
-            ops.take(xy, ANGLES[:, 0], axis=1) - ops.take(xy, ANGLES[:, 1], axis=1)
-        )
-        second = self._unit(
-            ops.take(xy, ANGLES[:, 2], axis=1) - ops.take(xy, ANGLES[:, 1], axis=1)
-        )
+        first = self._unit(ops.take(xy, ANGLES[:, 0], axis=1) - ops.take(xy, ANGLES[:, 1], axis=1))
+        second = self._unit(ops.take(xy, ANGLES[:, 2], axis=1) - ops.take(xy, ANGLES[:, 1], axis=1))
         three = ops.minimum(
             ops.minimum(
                 ops.take(score, ANGLES[:, 0], axis=1), ops.take(score, ANGLES[:, 1], axis=1)
@@ -110,8 +107,12 @@ class Gate(layers.Layer):
     """How far to trust the key points: a monotone function (0 to 1) of their scores (N, 17, 1)."""
 
     def build(self, shape):
-        self.slope = self.add_weight(shape=(), name="slope", initializer=keras.initializers.Constant(8.0))
-        self.middle = self.add_weight(shape=(), name="middle", initializer=keras.initializers.Constant(0.3))
+        self.slope = self.add_weight(
+            shape=(), name="slope", initializer=keras.initializers.Constant(8.0)
+        )
+        self.middle = self.add_weight(
+            shape=(), name="middle", initializer=keras.initializers.Constant(0.3)
+        )
 
     def call(self, score):
         mean = ops.mean(score, axis=1)
@@ -185,11 +186,15 @@ def features(weights: str | Path | None) -> keras.Model:
     )
 
 
-def build(labels: int, weights: str | Path | None, keypoints: bool = True, dropout: float = 0.4) -> keras.Model:
+def build(
+    labels: int, weights: str | Path | None, keypoints: bool = True, dropout: float = 0.4
+) -> keras.Model:
     """The whole network, photo to logits."""
     eyes = features(weights)
     mind = head(labels, keypoints, dropout)
     seen = dict(eyes.output)
     points = eyes.inputs[2]
-    wanted = {"keypoints": points, **seen} if keypoints else {k: seen[k] for k in ("context", "crop")}
+    wanted = (
+        {"keypoints": points, **seen} if keypoints else {k: seen[k] for k in ("context", "crop")}
+    )
     return keras.Model(eyes.inputs, mind(wanted), name="keypoint_fusion")

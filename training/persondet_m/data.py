@@ -43,21 +43,16 @@ def load(labels: Path, shared: Path, datasets: dict[str, str]) -> Photos:
     return Photos(images, boxes, scores)
 
 
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """The photo scaled into the top left of a grey square, RGB, and the scale."""
-    scale = size / max(image.shape[:2])
-    h, w = (max(1, round(side * scale)) for side in image.shape[:2])
-    canvas = np.full((size, size, 3), 114, np.uint8)
-    canvas[:h, :w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)[:, :, ::-1]
-    return canvas, scale
-
-
 def _paste(canvas, region, photos, i, rng, boxes, scores):
     """Photo i, scaled and shifted at random, into a region (x1, y1, x2, y2) of the canvas."""
     x1, y1, x2, y2 = region
     image = photos.images[i]
     h, w = image.shape[:2]
-    fit = min((x2 - x1) / w, (y2 - y1) / h) if rng.random() < 0.5 else max((x2 - x1) / w, (y2 - y1) / h)
+    fit = (
+        min((x2 - x1) / w, (y2 - y1) / h)
+        if rng.random() < 0.5
+        else max((x2 - x1) / w, (y2 - y1) / h)
+    )
     zoom = fit * float(np.exp(rng.uniform(-0.35, 0.35)))
     stretch = float(np.exp(rng.uniform(-0.12, 0.12)))
     zx, zy = zoom * stretch, zoom / stretch
@@ -101,10 +96,15 @@ def augmented(photos: Photos, size: int, rng: np.random.Generator):
     elif kind < 0.7:
         regions = [(0, 0, size, cut[1]), (0, cut[1], size, size)]
     else:
-        regions = [(0, 0, cut[0], cut[1]), (cut[0], 0, size, cut[1]), (0, cut[1], cut[0], size), (cut[0], cut[1], size, size)]  # fmt: skip
+        x, y = cut
+        regions = [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
     for region in regions:
         _paste(canvas, region, photos, int(rng.integers(len(photos))), rng, boxes, scores)
-    return canvas, np.concatenate([np.zeros((0, 4)), *boxes]), np.concatenate([np.zeros(0), *scores])
+    return (
+        canvas,
+        np.concatenate([np.zeros((0, 4)), *boxes]),
+        np.concatenate([np.zeros(0), *scores]),
+    )
 
 
 def targets(boxes: np.ndarray, scores: np.ndarray, size: int):

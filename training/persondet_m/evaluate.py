@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from keyact.detect.onnx_detector import letterbox
 from training.persondet_m import data, model
 
 
@@ -22,12 +23,12 @@ def detect_all(predict, photos: data.Photos, size: int, nms_iou: float, floor: f
     found = []
     for start in range(0, len(photos), 32):
         images = photos.images[start : start + 32]
-        fitted = [data.letterbox(image, size) for image in images]
-        boxes, scores = predict(np.stack([f[0] for f in fitted]))
-        for b, s, image, (_, scale) in zip(boxes, scores, images, fitted, strict=True):
+        fitted = [letterbox(image, size) for image in images]
+        boxes, scores = predict(np.stack([canvas[:, :, ::-1] for canvas, _ in fitted]))
+        for b, s, image, (_, zoom) in zip(boxes, scores, images, fitted, strict=True):
             h, w = image.shape[:2]
             keep = s > floor
-            b, s = np.clip(b[keep] / scale, 0, [w, h, w, h]), s[keep]
+            b, s = np.clip(b[keep] / (zoom * 2), 0, [w, h, w, h]), s[keep]
             xywh = np.concatenate([b[:, :2], b[:, 2:] - b[:, :2]], 1)
             kept = cv2.dnn.NMSBoxes(xywh.tolist(), s.tolist(), floor, nms_iou)
             kept = np.asarray(kept, int).reshape(-1)
@@ -78,6 +79,20 @@ def best_threshold(found, photos: data.Photos, precision: float = 0.9) -> tuple[
         if result["precision"] >= precision:
             break
     return round(float(threshold), 2), result
+
+
+def report(found, photos: data.Photos, threshold: float) -> dict[str, object]:
+    """Agreement at the shipped threshold: sizes, teacher thresholds, and photos with crowds."""
+    return {
+        "held-out photos": len(photos),
+        "teacher >= .5, area > 64x64": agreement(found, photos, threshold),
+        "teacher >= .3, area > 64x64": agreement(found, photos, threshold, teacher=0.3),
+        "teacher >= .5, any area": agreement(found, photos, threshold, area=0),
+        "photos with 5+ people, area > 64x64": agreement(found, photos, threshold, min_people=5),
+        "photos with 5+ people, any area": agreement(
+            found, photos, threshold, area=0, min_people=5
+        ),
+    }
 
 
 def predictor(net, size: int):

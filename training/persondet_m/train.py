@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.backbone import freeze_until, mobilenet_v2
+from training.backbone import freeze_until, initial_weights, mobilenet_v2
 from training.persondet_m import data, evaluate, model
 from training.schedule import Trainer, save_weights
 
@@ -62,18 +62,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=6)
+    parser.add_argument("--init", default="imagenet", choices=["imagenet", "random"])
     parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    imagenet = args.shared / "weights" / "mobilenetv2_imagenet_notop_folded.weights.h5"
     photos = data.load(
         args.labels, args.shared, {"sports18": "train", "exercises": "train", "yoga8": "train"}
     )
     held_out = data.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})
     print(f"{len(photos)} photos to learn from, {len(held_out)} held out", flush=True)
-    net = model.build(args.size, imagenet)
+    net = model.build(args.size, initial_weights(args.init, args.shared))
     start = 0
     if args.resume:
         net.load_weights(args.run / "last.weights.h5")

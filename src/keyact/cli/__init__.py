@@ -7,10 +7,7 @@ from typing import Annotated
 import typer
 
 import keyact
-from keyact.cli.demo import demo
-from keyact.cli.info import info
-from keyact.cli.models import models
-from keyact.cli.predict import predict
+from keyact.cli import demo, info, models, predict
 
 __all__ = ["app", "main"]
 
@@ -38,7 +35,7 @@ def _root(
     pass
 
 
-for command in (predict, demo, models, info):
+for command in (predict.predict, demo.demo, models.models, info.info):
     app.command()(command)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 import keyact
 from keyact import weights
@@ -97,11 +98,12 @@ def _print(facts: dict[str, Any]) -> None:
         summary.add_row(name, found or "not installed")
     summary.add_row("providers", ", ".join(facts["providers"]))
     summary.add_row("threads", str(facts["threads"]))
-    summary.add_row("your models", facts["user_models"])
+    summary.add_row("your models", Text(facts["user_models"]))
     spoken = {True: "verified", False: "CHANGED", None: "your own"}
     table = Table("Weights", "Kind", "SHA-256", "Check", box=None)
     for row in facts["weights"]:
-        table.add_row(row["name"], row["kind"], row["sha256"][:16], spoken[row["verified"]])
+        cells = (row["name"], row["kind"], row["sha256"][:16], spoken[row["verified"]])
+        table.add_row(*map(Text, cells))
     out = console()
     out.print(summary)
     out.print()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from keyact import weights
 from keyact.cli.terminal import console, one_line_errors
@@ -43,7 +44,7 @@ def models(
         table = Table("Kind", "Name", "Size", "SHA-256", "From", "Summary", box=None)
         table.columns[2].justify = "right"
         for entry in entries:
-            table.add_row(
+            cells = (
                 entry.kind,
                 f"{entry.name} (default)" if entry.default else entry.name,
                 f"{entry.bytes / 1e6:.1f} MB",
@@ -51,6 +52,7 @@ def models(
                 entry.source,
                 entry.summary,
             )
+            table.add_row(*map(Text, cells))  # Text: a name may hold what rich takes for markup
         out = console()
         out.print(table)
         out.print(f"\nYour own: {weights.user_models_dir()}", markup=False, soft_wrap=True)

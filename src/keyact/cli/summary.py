@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from keyact.results import UNKNOWN, Action, FrameResult
 
@@ -55,17 +56,19 @@ class Summary:
         table.add_column("Posture", overflow="fold")
         if self._top_k > 1:
             table.add_column("Next best", style="dim", overflow="fold", ratio=2)
-        for row in self._rows:
-            table.add_row(*row[: len(table.columns)])
-        for source, clip in self._clips.items():
-            row = (
-                f"{source} ({clip.frames} frames)",
+        videos = [
+            (
+                f"{source} ({_count(clip.frames, 'frame')})",
                 f"≤ {clip.most_people}",
                 _shares(clip.actions, 1),
                 _shares(clip.postures, 1),
                 _shares(clip.actions, self._top_k, skip=1),
             )
-            table.add_row(*row[: len(table.columns)])
+            for source, clip in self._clips.items()
+        ]
+        for row in self._rows + videos:
+            # Text, because a file may well be called "holiday [red].jpg".
+            table.add_row(*(Text(cell) for cell in row[: len(table.columns)]))
         return table
 
     def closing_line(self, seconds: float) -> str:

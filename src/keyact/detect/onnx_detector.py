@@ -18,9 +18,7 @@ LETTERBOX_GREY = 114
 MAX_CANDIDATES = 1000  # boxes that reach the suppression, best first: bounds its time
 
 
-def letterbox(
-    image: NDArray[np.uint8], size: int
-) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+def letterbox(image: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Fit a photo into the top left of a grey square.
 
     Parameters

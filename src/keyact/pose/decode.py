@@ -93,7 +93,7 @@ def _quarter(maps: Floats) -> NDArray[np.float64]:
     patch = _patches(maps, centre)
     slope = np.stack([patch[:, 1, 2] - patch[:, 1, 0], patch[:, 2, 1] - patch[:, 0, 1]], 1)
     # On the outer ring there is no neighbour to compare with on one side: no shift.
-    return strongest + 0.25 * np.sign(slope) * (centre == strongest)
+    return np.asarray(strongest + 0.25 * np.sign(slope) * (centre == strongest), np.float64)
 
 
 def _integral(maps: Floats, sigma: float) -> NDArray[np.float64]:
@@ -139,4 +139,4 @@ def _dark(maps: Floats, sigma: float) -> NDArray[np.float64]:
     safe = np.where(peaked, determinant, 1.0)
     step = np.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], 1) / safe[:, None]
     cells = centre + np.where(peaked[:, None], step, strongest - centre)
-    return strongest + np.clip(cells - strongest, -_MAX_STEP, _MAX_STEP)
+    return np.clip(cells, strongest - _MAX_STEP, strongest + _MAX_STEP)

@@ -95,9 +95,9 @@ class OnnxPose:
         heatmaps, scores = self._run(crops)
         if self.flip_test:
             mirrored, mirrored_scores = self._run(crops[:, :, ::-1])
-            heatmaps = (heatmaps + mirrored[:, self._flip, :, ::-1]) / 2
+            heatmaps = (heatmaps + mirrored[:, self._flip, :, ::-1]) * np.float32(0.5)
             if scores is not None and mirrored_scores is not None:
-                scores = (scores + mirrored_scores[:, self._flip]) / 2
+                scores = (scores + mirrored_scores[:, self._flip]) * np.float32(0.5)
         return heatmaps, scores
 
     def _run(

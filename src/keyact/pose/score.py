@@ -22,4 +22,4 @@ def pose_score(keypoints: ArrayLike, box_scores: ArrayLike) -> NDArray[np.float3
     """
     joints = np.asarray(keypoints, np.float64)[..., 2]
     total = joints.mean(1) + np.asarray(box_scores, np.float64) + 1.25 * joints.max(1)
-    return total.astype(np.float32)
+    return np.asarray(total, np.float32)

@@ -1,0 +1,170 @@
+"""A tiny end-to-end training of each shipped network, on photos that the test draws itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="training needs the extra: pip install 'keyact[train]'")
+pytestmark = pytest.mark.slow
+
+# A person of 17 joints in a box of 1 x 2, standing.
+STANDING = np.array(
+    [(.5, .1), (.55, .07), (.45, .07), (.6, .1), (.4, .1), (.7, .4), (.3, .4), (.8, .7), (.2, .7),
+     (.85, 1), (.15, 1), (.65, 1), (.35, 1), (.65, 1.45), (.35, 1.45), (.65, 1.9), (.35, 1.9)]
+)  # fmt: skip
+COLOURS = {"blue": (220, 60, 30), "red": (30, 60, 220)}
+
+
+def draw(rng: np.random.Generator, colour: tuple[int, int, int]):
+    """A photo 160 x 120 of a stick figure: image, box (4,), key points (17, 3)."""
+    image = np.full((120, 160, 3), 200, np.uint8)
+    image[:] = np.clip(np.array(colour) * 0.5 + rng.normal(100, 10, image.shape), 0, 255)
+    height = rng.uniform(70, 100)
+    left, top = rng.uniform(5, 100), rng.uniform(2, 115 - height)
+    points = STANDING * height / 2 + [left, top]
+    for a, b in [(5, 6), (5, 9), (6, 10), (11, 12), (5, 11), (6, 12), (11, 15), (12, 16), (0, 5)]:
+        ends = [tuple(int(v) for v in points[i]) for i in (a, b)]
+        cv2.line(image, *ends, colour, 4)
+    cv2.circle(image, tuple(int(v) for v in points[0]), 7, (180, 200, 230), -1)
+    box = np.array([left, top, left + height / 2, top + height])
+    return image, box, np.concatenate([points, np.full((17, 1), 0.9)], 1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders that the scripts expect: data, manifests and the teacher's labels."""
+    root = tmp_path_factory.mktemp("world")
+    (root / "labels").mkdir()
+    (root / "weights").mkdir()
+    (root / "weights" / "registry.json").write_text('{"weights": []}')
+    rng = np.random.default_rng(0)
+    for dataset, count in (("sports18", 24), ("yoga8", 6), ("exercises", 4)):
+        folder = root / "data" / dataset
+        (folder / "images").mkdir(parents=True)
+        rows, boxes, keypoints = [], [], []
+        for i in range(count):
+            label = ("blue", "red")[i % 2]
+            image, box, points = draw(rng, COLOURS[label])
+            cv2.imwrite(str(folder / "images" / f"{i}.png"), image)
+            split = "train" if dataset == "exercises" or i % 3 else "val"
+            rows.append({"path": f"images/{i}.png", "label": label, "split": split})
+            boxes.append(box)
+            keypoints.append(points)
+        with (folder / "manifest.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        np.savez(
+            root / "labels" / f"{dataset}.npz",
+            paths=np.array([row["path"] for row in rows]),
+            split=np.array([row["split"] for row in rows]),
+            photo=np.arange(count),
+            boxes=np.array(boxes, np.float32),
+            scores=np.full(count, 0.9, np.float32),
+            keypoints=np.array(keypoints, np.float32),
+            spread=np.full((count, 17), 0.01, np.float32),
+        )
+    return root
+
+
+def run(monkeypatch: pytest.MonkeyPatch, main, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["training", *map(str, arguments)])
+    main()
+
+
+def photo_of(world: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    table = np.load(world / "labels" / "sports18.npz")
+    image = cv2.imread(str(world / "data" / "sports18" / table["paths"][0]))
+    return image, table["boxes"][:1], table["keypoints"][:1]
+
+
+def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keyact import pose
+    from training.fastpose_m import export, train
+
+    where = ["--shared", world, "--labels", world / "labels", "--run", world / "fastpose"]
+    cheap = ["--init", "random", "--batch", 4, "--precision", "float32"]
+    run(monkeypatch, train.main, *where, *cheap, "--phases", "64x32:2:1e-3", "96x64:2:1e-3")
+    assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 4
+    run(monkeypatch, train.main, *where, *cheap, "--phases", "96x64:2:1e-3", "--resume")
+    assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 6
+
+    run(monkeypatch, export.main, "--run", world / "fastpose", "--out", world / "weights")
+    image, boxes, _ = photo_of(world)
+    for flip in (False, True):
+        keypoints = pose.load(world / "weights" / "fastpose_m.onnx", flip_test=flip)(image, boxes)
+        assert keypoints.shape == (1, 17, 3)
+        assert np.isfinite(keypoints).all()
+
+
+def test_persondet_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keyact import detect
+    from training.persondet_m import export, train
+
+    where = ["--shared", world, "--labels", world / "labels", "--run", world / "persondet"]
+    small = ["--init", "random", "--batch", 4, "--size", 96]
+    run(monkeypatch, train.main, *where, *small, "--budget", 3)
+    run(
+        monkeypatch,
+        export.main,
+        "--run",
+        world / "persondet",
+        "--out",
+        world / "weights",
+        "--size",
+        96,
+    )
+    detector = detect.load(world / "weights" / "persondet_m.onnx", score_threshold=0.001)
+    boxes, scores = detector(photo_of(world)[0])
+    assert boxes.shape == (len(scores), 4)
+    assert len(scores) > 0
+
+
+def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keyact import action
+    from training.keypoint_fusion import export, train
+
+    people = world / "labels" / "sports18.npz"
+    where = ["--shared", world, "--people", people, "--run", world / "fusion"]
+    run(monkeypatch, train.main, *where, "--init", "random", "--batch", 4, "--budget", 3)
+    where = ["--shared", world, "--people", people, "--run", world / "fusion"]
+    run(monkeypatch, export.main, *where, "--out", world / "weights")
+    model = action.load(world / "weights" / "keypoint_fusion.onnx")
+    assert model.labels == ("blue", "red")
+    image, boxes, keypoints = photo_of(world)
+    one, photo = model(image, boxes, keypoints)
+    assert one.shape == (1, 2)
+    assert photo.sum() == pytest.approx(1, abs=1e-5)
+    nobody, photo = model(image, np.zeros((0, 4)), np.zeros((0, 17, 3)))
+    assert nobody.shape == (0, 2)
+    assert photo.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_folding_keeps_the_function(tmp_path: Path) -> None:
+    import keras
+
+    from training.backbone import mobilenet_v2
+
+    source = keras.applications.MobileNetV2(
+        include_top=False, alpha=0.35, input_shape=(64, 64, 3), weights=None
+    )
+    rng = np.random.default_rng(0)
+    for layer in source.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights(
+                [rng.uniform(0.5, 1.5, shape), rng.normal(0, 0.2, shape),
+                 rng.normal(0, 0.2, shape), rng.uniform(0.5, 1.5, shape)]
+            )  # fmt: skip
+    image = rng.uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    expected = np.asarray(source(image, training=False))
+    source.save_weights(tmp_path / "net.weights.h5")
+    folded = mobilenet_v2((64, 64, 3), tmp_path / "net.weights.h5", alpha=0.35)
+    np.testing.assert_allclose(np.asarray(folded(image)), expected, atol=1e-3)
