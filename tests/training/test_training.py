@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             label = ("blue", "red")[i % 2]
             image, box, points = draw(rng, COLOURS[label])
             cv2.imwrite(str(folder / "images" / f"{i}.png"), image)
-            split = "train" if dataset == "exercises" or i % 3 else "val"
+            split = "train" if dataset == "exercises" else ("val", "train", "train", "test")[i % 4]
             rows.append({"path": f"images/{i}.png", "label": label, "split": split})
             boxes.append(box)
             keypoints.append(points)
@@ -145,6 +145,24 @@ def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody, photo = model(image, np.zeros((0, 4)), np.zeros((0, 17, 3)))
     assert nobody.shape == (0, 2)
     assert photo.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_ablation_writes_a_row_for_each_set_of_branches(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.keypoint_fusion import frozen
+
+    people = world / "labels" / "sports18.npz"
+    where = ["--shared", world, "--people", people, "--cache", world / "features"]
+    monkeypatch.setattr(frozen, "BATCH", 4)
+    run(
+        monkeypatch, frozen.main, *where, "--init", "random", "--seeds", 1, "--out", world / "a.csv"
+    )
+    with (world / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["branches"] for row in rows] == list(frozen.VARIANTS)
+    assert all(0 <= float(row["test_top1_mean"]) <= 1 for row in rows)
+    assert (world / "features" / "train.npz").exists()
 
 
 def test_folding_keeps_the_function(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from keyact.layouts import get_layout
+from keyact.pose.base import PoseEstimator
 from training.fastpose_m import data, model
-from training.teachers import FLIP_COCO17
 
 SIGMAS = np.array(
     [.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107,
@@ -42,26 +42,46 @@ def oks(found: np.ndarray, truth: np.ndarray, area: np.ndarray, seen: np.ndarray
 
 
 def against_teacher(
-    net, crops: data.Crops, height: int, width: int, limit: int | None = None, flip: bool = False
+    net, crops: data.Crops, height: int, width: int, limit: int
 ) -> dict[str, object]:
-    """PCK at a tenth of the box's longer side and mean OKS, joints the teacher believes (>= .3)."""
-    order = np.arange(len(crops))
-    if limit and limit < len(order):
-        order = np.random.default_rng(0).choice(order, limit, replace=False)
+    """:func:`agreement` of a network in training, on some of the crops."""
+    order = some(crops, limit)
     found = []
     for start in range(0, len(order), 50):
         part = order[start : start + 50]
         samples = [data.plain_sample(crops, i, height, width) for i in part]
         image = np.stack([s[0] for s in samples]).astype(np.float32) / 127.5 - 1
         maps = np.asarray(net(image, training=False)["maps"], np.float32)
-        if flip:
-            mirrored = np.asarray(net(image[:, :, ::-1], training=False)["maps"])[:, :, ::-1]
-            maps = (maps + mirrored[..., FLIP_COCO17]) / 2
         points = peaks(maps) * model.STRIDE + (model.STRIDE - 1) / 2
         for p, (_, matrix) in zip(points, samples, strict=True):
             back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
             found.append(p @ back[:2, :2].T + back[:2, 2])
-    points, truth = np.stack(found), crops.keypoints[order]
+    return agreement(np.stack(found), crops, order)
+
+
+def of_backend(
+    estimator: PoseEstimator, crops: data.Crops, limit: int | None = None
+) -> dict[str, object]:
+    """:func:`agreement` of a finished pose backend, as keyact runs it."""
+    order = some(crops, limit)
+    found = [estimator(crops.photos[crops.photo[i]], crops.boxes[i : i + 1])[0] for i in order]
+    return agreement(np.stack(found)[..., :2], crops, order)
+
+
+def some(crops: data.Crops, limit: int | None) -> np.ndarray:
+    """All crops, or the same random ``limit`` of them each time."""
+    order = np.arange(len(crops))
+    if limit and limit < len(order):
+        order = np.random.default_rng(0).choice(order, limit, replace=False)
+    return order
+
+
+def agreement(points: np.ndarray, crops: data.Crops, order: np.ndarray) -> dict[str, object]:
+    """PCK at a tenth of the box's longer side and mean OKS, joints the teacher believes.
+
+    ``points`` (n, 17, 2) in photo pixels, for the crops in ``order``.
+    """
+    truth = crops.keypoints[order]
     seen = truth[..., 2] >= BELIEVED
     sides = crops.boxes[order, 2:] - crops.boxes[order, :2]
     near = np.linalg.norm(points - truth[..., :2], axis=-1) < 0.1 * sides.max(1)[:, None]

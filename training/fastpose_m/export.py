@@ -13,11 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keyact.pose.decode import METHODS
+from keyact.pose.onnx_pose import OnnxPose
+from keyact.runtime import OnnxModel
 from training import onnx_export
 from training.fastpose_m import data as crops
 from training.fastpose_m import evaluate, model
 
-DECODE = "integral"
+DECODE_CROPS = 800  # held-out crops on which the decode method is chosen
 BOX_MARGIN = 1.25
 
 
@@ -58,7 +61,7 @@ def main() -> None:
         "stride": model.STRIDE,
         "sigma": args.sigma * height / 256,
         "box_margin": BOX_MARGIN,
-        "decode": DECODE,
+        "decode": "dark",
         "preprocessing": "uint8 RGB crop; scaled to [-1, 1] inside the graph",
         "licence": "Apache-2.0",
     }
@@ -70,9 +73,21 @@ def main() -> None:
     figures: dict[str, object] = {"parameters": f"{net.count_params():,}", "steps": state["step"]}
     if args.report:
         held_out = crops.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})
+        backend = OnnxModel(data)
+        by_method = {
+            method: evaluate.of_backend(
+                OnnxPose(backend, "candidate", decode=method), held_out, DECODE_CROPS
+            )["oks"]
+            for method in METHODS
+        }
+        figures[f"OKS by decode method, {DECODE_CROPS} held-out crops"] = by_method
+        meta["decode"] = max(by_method, key=lambda method: float(str(by_method[method])))
+        data = onnx_export.convert(function, [spec], ["heatmaps", "scores"], meta)
+        backend = OnnxModel(data)
         for flip in (False, True):
+            estimator = OnnxPose(backend, "fastpose-m", flip_test=flip)
             key = "held-out crops, flip test" if flip else "held-out crops"
-            figures[key] = evaluate.against_teacher(net, held_out, height, width, flip=flip)
+            figures[key] = evaluate.of_backend(estimator, held_out)
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(figures, indent=1) + "\n")
     onnx_export.ship(
