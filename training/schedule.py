@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-BACKBONE_RATE = 0.3  # of the head's learning rate
 EMA_DECAY = 0.999
 EMA_EVERY = 4
 WARM_UP_STEPS = 200
@@ -27,12 +26,19 @@ class Trainer:
     loss : (net, batch) to a dict of scalars; the key "loss" is minimised.
     rate : peak learning rate of the head (AdamW).
     budget : "30m" for minutes or "5000" for steps.
+    backbone_rate : learning rate of the other layers, as a share of the head's.
     """
 
     def __init__(
-        self, net: keras.Model, head: set[str], loss: Callable, rate: float, budget: str
+        self,
+        net: keras.Model,
+        head: set[str],
+        loss: Callable,
+        rate: float,
+        budget: str,
+        backbone_rate: float = 0.3,
     ) -> None:
-        self.net, self.rate = net, rate
+        self.net, self.rate, self._backbone_rate = net, rate, backbone_rate
         in_head = {
             id(v) for layer in net.layers if layer.name in head for v in layer.trainable_variables
         }
@@ -72,7 +78,7 @@ class Trainer:
     def step(self, *batch) -> dict[str, float]:
         warm = min(1.0, (self.done + 1) / WARM_UP_STEPS)
         factor = warm * (0.5 + 0.5 * math.cos(math.pi * min(self.part, 1.0))) + 1e-3
-        for optimizer, share in zip(self._optimizers, (1.0, BACKBONE_RATE), strict=True):
+        for optimizer, share in zip(self._optimizers, (1.0, self._backbone_rate), strict=True):
             optimizer.learning_rate.assign(self.rate * share * factor)
         losses = self._step(*batch)
         self.done += 1

@@ -74,11 +74,11 @@ def plain_sample(crops: Crops, i: int, height: int, width: int):
 def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.random.Generator):
     """One crop: RGB uint8 (H, W, 3), xy (17, 2) in crop pixels, score (17,), spread in px."""
     box, points = crops.boxes[i].copy(), crops.keypoints[i].copy()
-    if rng.random() < 0.3:
+    if rng.random() < 0.15:
         box = _half_body(box, points, rng)
     longer = float(max(box[2:] - box[:2]))
-    turn = np.deg2rad(np.clip(rng.normal(0, 20), -40, 40)) if rng.random() < 0.6 else 0.0
-    margin = BOX_MARGIN * float(np.exp(np.clip(rng.normal(0, 0.22), -0.42, 0.42)))
+    turn = np.deg2rad(np.clip(rng.normal(0, 18), -40, 40)) if rng.random() < 0.4 else 0.0
+    margin = BOX_MARGIN * float(np.exp(np.clip(rng.normal(0, 0.18), -0.4, 0.4)))
     shift = rng.normal(0, 0.05, 2) * longer
     matrix = crop_matrix(box, height, width, margin, turn, shift)
     zoom = float(np.hypot(matrix[0, 0], matrix[0, 1]))
@@ -91,7 +91,7 @@ def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.rand
         xy[:, 0] = width - 1 - xy[:, 0]
         xy, score, spread = xy[FLIP_COCO17], score[FLIP_COCO17], spread[FLIP_COCO17]
     image = _colour(np.ascontiguousarray(image), rng)
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         _occlude(image, xy, score, crops, rng)
     return image, xy, score, spread
 
@@ -108,7 +108,7 @@ def _half_body(box, points, rng):
 
 
 def _colour(image, rng):
-    if rng.random() < 0.8:
+    if rng.random() < 0.6:
         gain = rng.uniform(0.65, 1.4) * rng.uniform(0.85, 1.15, 3)
         offset = rng.uniform(-25, 25)
         table = np.clip(np.arange(256)[:, None] * gain + offset, 0, 255).astype(np.uint8)

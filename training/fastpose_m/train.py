@@ -70,12 +70,13 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
     net = model.build(height, width, start)
     if previous is not None:
         net.load_weights(previous)
-    freeze_until(net, "block_3_expand_relu")
+    if args.freeze_until:
+        freeze_until(net, args.freeze_until)
     body = {layer.name for layer in mobilenet_v2((height, width, 3), None).layers}
     head = {layer.name for layer in net.layers} - body
     h, w = height // model.STRIDE, width // model.STRIDE
     loss = make_loss(h, w, args.sigma * height / 256)
-    trainer = Trainer(net, head, loss, float(rate), budget)
+    trainer = Trainer(net, head, loss, float(rate), budget, args.backbone_rate)
 
     def keep() -> None:
         scores = evaluate.against_teacher(net, held_out, height, width, limit=600)
@@ -117,6 +118,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=5)
     parser.add_argument("--init", default="imagenet", choices=["imagenet", "random"])
+    parser.add_argument("--backbone-rate", type=float, default=0.3, help="share of the rate")
+    parser.add_argument("--freeze-until", default="block_3_expand_relu", help='"" for nothing')
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
     args = parser.parse_args()
