@@ -111,16 +111,7 @@ def test_persondet_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where = ["--shared", world, "--labels", world / "labels", "--run", world / "persondet"]
     small = ["--init", "random", "--batch", 4, "--size", 96]
     run(monkeypatch, train.main, *where, *small, "--budget", 3)
-    run(
-        monkeypatch,
-        export.main,
-        "--run",
-        world / "persondet",
-        "--out",
-        world / "weights",
-        "--size",
-        96,
-    )
+    run(monkeypatch, export.main, *where, "--out", world / "weights", "--size", 96)
     detector = detect.load(world / "weights" / "persondet_m.onnx", score_threshold=0.001)
     boxes, scores = detector(photo_of(world)[0])
     assert boxes.shape == (len(scores), 4)

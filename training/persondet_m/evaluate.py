@@ -55,7 +55,7 @@ def agreement(
             row = np.where(taken, 0, row)
             if len(row) and row.max() >= 0.5:
                 taken[row.argmax()] = True
-        hit, wanted = hit + taken.sum(), wanted + len(important)
+        hit, wanted = hit + int(taken.sum()), wanted + len(important)
         ours = boxes[(boxes[:, 2:] - boxes[:, :2]).prod(1) > area]
         near = iou(ours, goal[sure >= 0.3])
         used = np.zeros(near.shape[1], bool)
@@ -68,7 +68,7 @@ def agreement(
     return {
         "recall": round(hit / max(wanted, 1), 4),
         "precision": round(right / max(given, 1), 4),
-        "teacher_boxes": int(wanted),
+        "teacher_boxes": wanted,
     }
 
 

@@ -17,6 +17,7 @@ from training.backbone import mobilenet_v2
 
 STRIDES = (8, 16, 32)
 WIDTH = 80
+NMS_IOU = 0.45  # best recall at precision .9 on the held-out photos, of .4 to .7
 
 
 def _conv(x, filters: int, name: str, size: int = 1):

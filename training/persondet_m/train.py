@@ -85,7 +85,7 @@ def main() -> None:
 
     def keep() -> None:
         found = evaluate.detect_all(
-            evaluate.predictor(net, args.size), held_out, args.size, nms_iou=0.6
+            evaluate.predictor(net, args.size), held_out, args.size, nms_iou=model.NMS_IOU
         )
         threshold, result = evaluate.best_threshold(found, held_out)
         state = {"step": start + trainer.done, "threshold": threshold, **result}
