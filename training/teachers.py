@@ -1,10 +1,12 @@
 """The two teacher networks that the shipped networks are distilled from.
 
-Both are public Apache-2.0 models (see ``../shared/README.md``); neither is shipped.
+Both are public Apache-2.0 models (see ``../shared/README.md``); neither is shipped as it is.
+FastPose-M's backbone starts from Thunder's, compressed (:mod:`training.fastpose_m.inherit`).
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -121,3 +123,38 @@ class MoveNetThunder:
         spread = np.sqrt((((stack[..., :2] - mean) ** 2) * weight).sum(0) / weight.sum(0)).mean(-1)
         points = np.concatenate([mean, stack[..., 2:].mean(0)], 1)
         return points.astype(np.float32), (spread / longer).astype(np.float32)
+
+
+def thunder_backbone(path: Path, height: int, width: int):
+    """MoveNet Thunder's MobileNetV2 1.75 up to block 16 as a Keras model, batch norm folded.
+
+    Input RGB / 127.5 - 1 (N, height, width, 3), as :func:`training.backbone.mobilenet_v2`.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from training.backbone import mobilenet_v2
+
+    # A delegate would keep the unpacked weights to itself.
+    net = Interpreter(
+        str(path),
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    net.allocate_tensors()
+    shapes = {d["index"]: d for d in net.get_tensor_details()}
+    net.set_tensor(net.get_input_details()[0]["index"], np.zeros((1, 256, 256, 3), np.int32))
+    net.invoke()  # the weights are stored as float16 and unpacked by running
+    model = mobilenet_v2((height, width, 3), None, alpha=1.75)
+    for operation in net._get_ops_details():
+        if operation["op_name"] not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            continue
+        name = shapes[operation["outputs"][0]]["name"]
+        layer = re.search(r"/model_1/model/(\w+)/(?:Conv2D|depthwise)", name)
+        if layer is None or layer.group(1) == "Conv_1":  # narrower than Keras's, and not needed
+            continue
+        kernel = net.get_tensor(operation["inputs"][1])
+        # TFLite has (out, h, w, in), and (1, h, w, channels) for depthwise ones
+        kernel = kernel.transpose(1, 2, 3, 0)
+        bias = net.get_tensor(operation["inputs"][2])
+        model.get_layer(layer.group(1)).set_weights([kernel, bias])
+    return model

@@ -177,3 +177,46 @@ def test_folding_keeps_the_function(tmp_path: Path) -> None:
     source.save_weights(tmp_path / "net.weights.h5")
     folded = mobilenet_v2((64, 64, 3), tmp_path / "net.weights.h5", alpha=0.35)
     np.testing.assert_allclose(np.asarray(folded(image)), expected, atol=1e-3)
+
+
+def test_a_student_as_wide_as_its_teacher_inherits_everything() -> None:
+    import keras
+
+    from training.backbone import mobilenet_v2
+    from training.fastpose_m import inherit
+
+    rng = np.random.default_rng(0)
+    teacher, student = (mobilenet_v2((64, 64, 3), None, alpha=0.35) for _ in range(2))
+    for layer in teacher.layers:
+        if layer.weights:  # biases too, which start as zeros
+            layer.set_weights(
+                [w + 0.02 * rng.standard_normal(w.shape) for w in layer.get_weights()]
+            )
+    photos = [cv2.resize(draw(rng, colour)[0], (64, 64)) for colour in COLOURS.values()] * 8
+    images = np.stack(photos).astype(np.float32) / 127.5 - 1
+    inherit.inherit(teacher, student, images)
+    # The student's channels are another basis of the same stream.
+    theirs, ours = (
+        np.asarray(
+            keras.Model(net.input, net.get_layer("block_16_project_BN").output)(images)
+        ).reshape(-1, 112)
+        for net in (teacher, student)
+    )
+    weights, bias = inherit.regress(ours, theirs)
+    left = ((ours @ weights + bias - theirs) ** 2).mean() / theirs.var(0).mean()
+    assert left < 0.02
+
+
+def test_a_fastpose_starts_from_an_inherited_backbone(tmp_path: Path) -> None:
+    from training.backbone import mobilenet_v2
+    from training.fastpose_m import inherit, model
+
+    backbone = mobilenet_v2((64, 64, 3), None)
+    backbone.save_weights(tmp_path / "inherited.weights.h5")
+    net = model.build(96, 64, None)
+    inherit.load(net, tmp_path / "inherited.weights.h5")
+    for name in ("Conv1", "block_5_depthwise", "block_16_project"):
+        for got, expected in zip(
+            net.get_layer(name).get_weights(), backbone.get_layer(name).get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
-from training.fastpose_m import data, evaluate, model
+from training.fastpose_m import data, evaluate, inherit, model
 from training.schedule import Trainer, save_weights
 
 LEAST_SCORE = 0.12  # below it the teacher is guessing and where it points is not learnt
@@ -66,10 +66,14 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
     """Train at one input size; returns the number of steps taken since the very start."""
     size, budget, rate = phase.split(":")
     height, width = (int(side) for side in size.split("x"))
-    start = initial_weights(args.init, args.shared) if previous is None else None
-    net = model.build(height, width, start)
     if previous is not None:
+        net = model.build(height, width, None)
         net.load_weights(previous)
+    elif args.init in ("imagenet", "random"):
+        net = model.build(height, width, initial_weights(args.init, args.shared))
+    else:
+        net = model.build(height, width, None)
+        inherit.load(net, Path(args.init))
     if args.freeze_until:
         freeze_until(net, args.freeze_until)
     body = {layer.name for layer in mobilenet_v2((height, width, 3), None).layers}
@@ -117,7 +121,9 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=1.8, help="cells of stride 4, at height 256")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=5)
-    parser.add_argument("--init", default="imagenet", choices=["imagenet", "random"])
+    parser.add_argument(
+        "--init", default="imagenet", help='"imagenet", "random" or a file of inherit.py'
+    )
     parser.add_argument("--backbone-rate", type=float, default=0.3, help="share of the rate")
     parser.add_argument("--freeze-until", default="block_3_expand_relu", help='"" for nothing')
     parser.add_argument("--precision", default="mixed_bfloat16")
