@@ -1,26 +1,34 @@
 """Person detectors: a photo in, boxes out.
 
-To add one: an ONNX file of the signature in `keyact.detect.onnx_detector` needs no code; any
-other class that keeps to `keyact.detect.base.Detector` goes into its own module and by name
-into `load` and `names`.
+To add one: an ONNX file of the signature in `keyact.detect.onnx_detector` needs no code. Any
+other class that keeps to `keyact.detect.base.Detector` goes into its own module, whose ``load``
+makes it, and by name into `BACKENDS`; it is asked for as ``"NAME"`` or ``"NAME:FILE"``.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import cast
 
 from keyact import weights
 from keyact.detect.base import Detector
 from keyact.detect.onnx_detector import OnnxDetector
-from keyact.detect.whole_image import WholeImage
 from keyact.runtime import OnnxModel
 
-__all__ = ["Detector", "load", "names"]
+__all__ = ["BACKENDS", "Detector", "load", "names"]
+
+BACKENDS: dict[str, str] = {"whole-image": "whole_image"}
+"""Name -> module under ``keyact.detect`` of the detectors that are not of keyact's signature.
+
+Its ``load(source, *, threads, score_threshold)`` is given what follows the colon of
+``"NAME:FILE"``, or None.
+"""
 
 
 def names() -> list[str]:
-    """Names that `load` knows: bundled networks, the user's own, and ``whole-image``."""
-    return [entry.name for entry in weights.entries("detector")] + [WholeImage.name]
+    """Names that `load` knows: bundled networks, the user's own, and `BACKENDS`."""
+    return [entry.name for entry in weights.entries("detector")] + sorted(BACKENDS)
 
 
 def load(
@@ -29,7 +37,7 @@ def load(
     *,
     score_threshold: float | None = None,
 ) -> Detector:
-    """A detector by name, or from an ``.onnx`` file.
+    """A detector by name, from an ``.onnx`` file, or as ``"NAME:FILE"`` (see `BACKENDS`).
 
     Parameters
     ----------
@@ -41,8 +49,11 @@ def load(
     UnknownNameError : no such detector.
     WeightsError : the file is not a detector, or not the one that was shipped.
     """
-    if name_or_path == WholeImage.name:
-        return WholeImage()
-    entry = weights.resolve("detector", name_or_path, also=(WholeImage.name,))
+    name, _, source = str(name_or_path).partition(":")
+    if name in BACKENDS:
+        module = importlib.import_module(f"keyact.detect.{BACKENDS[name]}")
+        made = module.load(source or None, threads=threads, score_threshold=score_threshold)
+        return cast(Detector, made)
+    entry = weights.resolve("detector", name_or_path, also=BACKENDS)
     model = OnnxModel(entry.path, threads=threads, sha256=entry.sha256)
     return OnnxDetector(model, entry.name, score_threshold)

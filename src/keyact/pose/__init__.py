@@ -1,25 +1,34 @@
 """Pose backends: a photo and person boxes in, key points out.
 
-To add one: an ONNX file of the signature in `keyact.pose.onnx_pose` needs no code; any other
-class that keeps to `keyact.pose.base.PoseEstimator` goes into its own module and by name into
-`load` and `names`.
+To add one: an ONNX file of the signature in `keyact.pose.onnx_pose` needs no code. Any other
+class that keeps to `keyact.pose.base.PoseEstimator` goes into its own module, whose ``load``
+makes it, and by name into `BACKENDS`; it is asked for as ``"NAME:FILE"``.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import cast
 
 from keyact import weights
 from keyact.pose.base import PoseEstimator
 from keyact.pose.onnx_pose import OnnxPose
 from keyact.runtime import OnnxModel
 
-__all__ = ["PoseEstimator", "load", "names"]
+__all__ = ["BACKENDS", "PoseEstimator", "load", "names"]
+
+BACKENDS: dict[str, str] = {}
+"""Name -> module under ``keyact.pose`` of the backends that bring their own runtime or signature.
+
+Its ``load(source, *, threads, flip_test, decode)`` is given what follows the colon of
+``"NAME:FILE"``, or None.
+"""
 
 
 def names() -> list[str]:
-    """Names that `load` knows: bundled networks and the user's own."""
-    return [entry.name for entry in weights.entries("pose")]
+    """Names that `load` knows: bundled networks, the user's own, and `BACKENDS`."""
+    return [entry.name for entry in weights.entries("pose")] + sorted(BACKENDS)
 
 
 def load(
@@ -28,7 +37,7 @@ def load(
     flip_test: bool = False,
     decode: str | None = None,
 ) -> PoseEstimator:
-    """A pose backend by name, or from an ``.onnx`` file.
+    """A pose backend by name, from an ``.onnx`` file, or as ``"NAME:FILE"`` (see `BACKENDS`).
 
     Parameters
     ----------
@@ -42,6 +51,11 @@ def load(
     UnknownNameError : no such backend or decode method.
     WeightsError : the file is not a pose network, or not the one that was shipped.
     """
-    entry = weights.resolve("pose", name_or_path)
+    name, _, source = str(name_or_path).partition(":")
+    if name in BACKENDS:
+        module = importlib.import_module(f"keyact.pose.{BACKENDS[name]}")
+        made = module.load(source or None, threads=threads, flip_test=flip_test, decode=decode)
+        return cast(PoseEstimator, made)
+    entry = weights.resolve("pose", name_or_path, also=BACKENDS)
     model = OnnxModel(entry.path, threads=threads, sha256=entry.sha256)
     return OnnxPose(model, entry.name, flip_test=flip_test, decode=decode)
