@@ -13,6 +13,7 @@ from keyact.layouts import convert, get_layout, layout_names
 
 SIZES = {
     "blazepose33": 33,
+    "coco133": 133,
     "coco17": 17,
     "halpe136": 136,
     "halpe26": 26,
@@ -29,6 +30,13 @@ PUBLISHED = [
     ("coco17", 1, "left_eye"),
     ("coco17", 9, "left_wrist"),
     ("coco17", 16, "right_ankle"),
+    ("coco133", 17, "left_big_toe"),
+    ("coco133", 20, "right_big_toe"),
+    ("coco133", 23, "face_0"),
+    ("coco133", 90, "face_67"),
+    ("coco133", 91, "left_hand_wrist"),
+    ("coco133", 112, "right_hand_wrist"),
+    ("coco133", 132, "right_pinky_4"),
     ("halpe26", 17, "head"),
     ("halpe26", 18, "neck"),
     ("halpe26", 19, "hip"),

@@ -18,7 +18,7 @@ HEAVY = ("onnxruntime", "cv2", "numpy", "pydantic", "supervision", "av", "PIL", 
 ORDER = (
     ("errors", "layouts", "results", "schema", "prefetch"),
     ("weights", "runtime"),
-    ("media",),
+    ("media", "formats"),
     ("detect",),
     ("pose",),
     ("action",),

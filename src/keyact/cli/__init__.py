@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import keyact
-from keyact.cli import demo, info, models, predict
+from keyact.cli import alphapose, demo, import_, info, models, predict
 
 __all__ = ["app", "main"]
 
@@ -37,6 +37,8 @@ def _root(
 
 for command in (predict.predict, demo.demo, models.models, info.info):
     app.command()(command)
+app.command("import")(import_.import_)
+app.add_typer(alphapose.app, name="alphapose")
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from keyact.cli.options import Detector, Model, Pose, Threads
 from keyact.cli.summary import Summary
 from keyact.cli.terminal import FAILED, INTERRUPTED, complain, console, one_line_errors
 from keyact.errors import InputError
+from keyact.formats import AlphaPoseWriter
 from keyact.media import MediaItem, find_media, iter_frames
 from keyact.media.probe import probe_video
 from keyact.outputs import (
@@ -56,6 +57,15 @@ def predict(
     csv_to: Annotated[
         str | None,
         typer.Option("--csv", metavar="FILE", help="Write CSV, one row per person; - for stdout."),
+    ] = None,
+    alphapose_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-alphapose",
+            metavar="FILE",
+            dir_okay=False,
+            help="Write the people as AlphaPose's JSON.",
+        ),
     ] = None,
     save: Annotated[
         Path | None,
@@ -108,6 +118,8 @@ def predict(
                 run.writers.append(stack.enter_context(JsonLinesWriter(json_to)))
             if items and csv_to is not None:
                 run.writers.append(stack.enter_context(CsvWriter(csv_to)))
+            if items and alphapose_to is not None:
+                run.writers.append(stack.enter_context(AlphaPoseWriter(alphapose_to)))
             try:
                 run.work(items)
             except KeyboardInterrupt:
@@ -140,7 +152,7 @@ class _Run:
         save: Path | None,
     ) -> None:
         self.summary = summary
-        self.writers: list[JsonLinesWriter | CsvWriter] = []
+        self.writers: list[JsonLinesWriter | CsvWriter | AlphaPoseWriter] = []
         self._recognizer = recognizer
         self._messages = messages
         self._every = every

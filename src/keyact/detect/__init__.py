@@ -18,7 +18,7 @@ from keyact.runtime import OnnxModel
 
 __all__ = ["BACKENDS", "Detector", "load", "names"]
 
-BACKENDS: dict[str, str] = {"whole-image": "whole_image"}
+BACKENDS: dict[str, str] = {"whole-image": "whole_image", "precomputed": "precomputed"}
 """Name -> module under ``keyact.detect`` of the detectors that are not of keyact's signature.
 
 Its ``load(source, *, threads, score_threshold)`` is given what follows the colon of

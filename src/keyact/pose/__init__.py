@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import cast
 
 from keyact import weights
+from keyact.pose.alphapose import AlphaPose
 from keyact.pose.base import PoseEstimator
 from keyact.pose.onnx_pose import OnnxPose
 from keyact.runtime import OnnxModel
 
 __all__ = ["BACKENDS", "PoseEstimator", "load", "names"]
 
-BACKENDS: dict[str, str] = {}
+BACKENDS: dict[str, str] = {
+    "alphapose": "alphapose",
+    "precomputed": "precomputed",
+}
 """Name -> module under ``keyact.pose`` of the backends that bring their own runtime or signature.
 
 Its ``load(source, *, threads, flip_test, decode)`` is given what follows the colon of
@@ -58,4 +62,6 @@ def load(
         return cast(PoseEstimator, made)
     entry = weights.resolve("pose", name_or_path, also=BACKENDS)
     model = OnnxModel(entry.path, threads=threads, sha256=entry.sha256)
+    if model.meta.get("family") == "alphapose":
+        return AlphaPose(model, entry.name, flip_test=flip_test, decode=decode)
     return OnnxPose(model, entry.name, flip_test=flip_test, decode=decode)

@@ -1,0 +1,275 @@
+"""``keyact import``: key points of other programs as a cache that keyact works from."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+from rich.progress import track
+
+from keyact.cli.terminal import FAILED, complain, console, one_line_errors
+from keyact.errors import InputError, KeyactError
+from keyact.formats import FORMATS, Options, PhotoPeople, get_format, read
+from keyact.formats.base import MAX_PEOPLE
+from keyact.formats.cache import model_name, pixel_hash
+from keyact.media import find_media, load_image
+from keyact.results import FrameResult
+
+MAX_SHOWN = 20
+"""Problems that are printed; the rest is counted."""
+
+
+def import_(
+    format_name: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", show_default=False),
+    ],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Key point files, or folders of them."),
+    ],
+    images: Annotated[
+        Path,
+        typer.Option(
+            "--images", metavar="DIR", help="Folder of the photos, searched with its subfolders."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The cache to write.", dir_okay=False)
+    ] = Path("cache.jsonl"),
+    layout: Annotated[
+        str | None,
+        typer.Option(help="Skeleton of the key points; by the number of joints when not given."),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="coco: annotations that name the photos.", exists=True),
+    ] = None,
+    add_empty: Annotated[
+        bool,
+        typer.Option(
+            "--add-empty", help="Photos of DIR that no FILE names are photos without people."
+        ),
+    ] = False,
+) -> None:
+    """Make a key point cache from the files of other programs.
+
+    Photos are found again by their pixels, so the cache works from every folder. What cannot be
+    used is reported and left out. The exit status is 0 when all was taken, 1 when something was
+    left out, and 2 for a wrong option.
+    """
+    messages = console(stderr=True)
+    with one_line_errors():
+        get_format(format_name)
+        if annotations is not None and format_name != "coco":
+            raise typer.BadParameter(f"--annotations is for coco, not for {format_name}")
+        inputs = [path for path in (*files, annotations) if path is not None]
+        if out.resolve() in [path.resolve() for path in inputs]:
+            raise typer.BadParameter(f"--out {out} would overwrite an input")
+        with tempfile.TemporaryFile() as spool:
+            run = _Import(_Photos(images), spool, layout, annotations)
+            for file in files:
+                try:
+                    run.collect(format_name, file)
+                except InputError as error:
+                    run.problem(str(error))
+            if add_empty:
+                run.add_empty()
+            written = 0
+            with _replaced(out) as target:
+                for result in track(
+                    run.results(format_name),
+                    description=out.name,
+                    total=run.found,
+                    console=messages,
+                    transient=True,
+                    disable=not messages.is_terminal,
+                ):
+                    target.write(f"{result.to_json()}\n".encode())
+                    written += 1
+                if not run.people:
+                    raise InputError(f"no people to import, so {out} is left as it was")
+        if run.problems > MAX_SHOWN:
+            complain(f"... and {run.problems - MAX_SHOWN} more problems", messages)
+        table = console()
+        for line in (
+            f"{out}: {written} photos, {run.people} people, {run.layout}",
+            f"Use it: keyact predict {images} "
+            f"--detector precomputed:{out} --pose precomputed:{out}",
+        ):
+            table.print(line, markup=False, soft_wrap=True)
+        if run.problems:
+            raise typer.Exit(FAILED)
+
+
+class _Photos:
+    """The photos of a folder by the names that key point files give them.
+
+    A name is looked up among the files that were found below the folder, never opened as a path,
+    so no name leads out of it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; --images takes the photos' folder")
+        self.all = [item.path for item in find_media([folder]) if item.kind == "photo"]
+        self._paths: dict[str, Path] = {}
+        # File name; without its suffix; up to its first dot (AlphaPose); the number it ends in
+        # (COCO). None where two photos share one.
+        self._shorter: list[dict[str, Path | None]] = [{}, {}, {}, {}]
+        for path in self.all:
+            self._paths[path.relative_to(folder).as_posix()] = path
+            number = re.search(r"[0-9]{1,18}$", path.stem)
+            short = (path.name, path.stem, path.name.split(".")[0], number and str(int(number[0])))
+            for known, name in zip(self._shorter, short, strict=True):
+                if name:
+                    known[name] = None if name in known else path
+
+    def find(self, name: str) -> Path:
+        """The photo of a name.
+
+        Raises
+        ------
+        InputError : there is none, or more than one.
+        """
+        if name in self._paths:
+            return self._paths[name]
+        for known in self._shorter:
+            if name in known:
+                path = known[name]
+                if path is None:
+                    raise InputError(f"{name!r} is the name of several photos in {self.folder}")
+                return path
+        raise InputError(f"{name!r}: no such photo in {self.folder}")
+
+
+class _Import:
+    """One run: collect people by photo in a file on disk, then write them photo by photo."""
+
+    def __init__(
+        self, photos: _Photos, spool: IO[bytes], layout: str | None, annotations: Path | None
+    ) -> None:
+        self.problems = 0
+        self.people = 0
+        self.layout: str | None = None
+        self._photos = photos
+        self._spool = spool
+        self._options = Options(layout, self.problem, self._size_of, annotations)
+        self._places: dict[Path, list[tuple[int, int]]] = {}
+        self._stated: dict[Path, tuple[int, int]] = {}
+        self._read: dict[Path, tuple[int, int, str]] = {}
+        self._missing: set[str] = set()
+        self._messages = console(stderr=True)
+
+    @property
+    def found(self) -> int:
+        """Photos that `results` will read."""
+        return len(self._places)
+
+    def problem(self, message: str) -> None:
+        """Report what is left out."""
+        self.problems += 1
+        if self.problems <= MAX_SHOWN:
+            complain(message, self._messages)
+
+    def collect(self, format_name: str, file: Path) -> None:
+        """Read a file, or a folder of files."""
+        for photo in read(format_name, file, self._options):
+            if photo.frame is not None:
+                raise InputError(f"{file}: is about a video's frames; only photos are imported")
+            try:
+                path = self._photos.find(photo.image)
+            except InputError as error:
+                if photo.image not in self._missing:
+                    self._missing.add(photo.image)
+                    self.problem(f"{file}: {error}")
+                continue
+            self._keep(path, photo)
+
+    def add_empty(self) -> None:
+        """Add the folder's other photos, without people."""
+        for path in self._photos.all:
+            self._places.setdefault(path, [])
+
+    def results(self, format_name: str) -> Iterator[FrameResult]:
+        """The collected people of each photo that can be read."""
+        for path, places in self._places.items():
+            try:
+                width, height, pixels = self._photo(path)
+            except InputError as error:
+                self.problem(str(error))
+                continue
+            stated = self._stated.get(path, (width, height))
+            if stated != (width, height):
+                self.problem(
+                    f"{path}: has {width} x {height} pixels, but the key points are of a photo of "
+                    f"{stated[0]} x {stated[1]}"
+                )
+                continue
+            people = []
+            for start, length in places:
+                self._spool.seek(start)
+                people += json.loads(self._spool.read(length))
+            if len(people) > MAX_PEOPLE:
+                self.problem(f"{path}: {len(people)} people; only {MAX_PEOPLE} are kept")
+                people = people[:MAX_PEOPLE]
+            self.people += len(people)
+            fields = {
+                "source": str(path),
+                "width": width,
+                "height": height,
+                "image_only": not people,
+                "people": people,
+                "timings_ms": {},
+                "model": model_name(format_name, pixels),
+            }
+            yield FrameResult.from_json(json.dumps(fields))
+
+    def _keep(self, path: Path, photo: PhotoPeople) -> None:
+        for person in photo.people:
+            self.layout = self.layout or person.layout
+            if person.layout != self.layout:
+                raise KeyactError(
+                    f"{path}: people of {self.layout} and of {person.layout}; a cache has one "
+                    "layout: import them apart, or name one with --layout"
+                )
+        if photo.width is not None and photo.height is not None:
+            self._stated[path] = (photo.width, photo.height)
+        line = json.dumps([person.model_dump(mode="json") for person in photo.people]).encode()
+        self._places.setdefault(path, []).append((self._spool.tell(), len(line)))
+        self._spool.write(line)
+
+    def _size_of(self, name: str) -> tuple[int, int] | None:
+        try:
+            width, height, _ = self._photo(self._photos.find(name))
+        except InputError:
+            return None
+        return width, height
+
+    def _photo(self, path: Path) -> tuple[int, int, str]:
+        """Width, height and hash; formats that need the size ask before the hash is needed."""
+        if path not in self._read:
+            image = load_image(path)
+            self._read[path] = (image.shape[1], image.shape[0], pixel_hash(image))
+        return self._read[path]
+
+
+@contextmanager
+def _replaced(target: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the target's name when all went well, and goes otherwise."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            yield file
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

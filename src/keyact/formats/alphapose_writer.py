@@ -1,0 +1,204 @@
+"""Writing AlphaPose's JSON; the forms are described in `keyact.formats.alphapose`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path, PurePath
+from typing import BinaryIO, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from keyact.errors import KeyactError, UnknownNameError
+from keyact.formats.alphapose import KEYS
+from keyact.formats.base import PhotoPeople
+from keyact.formats.people import size_box
+from keyact.layouts import convert, get_layout
+from keyact.results import FrameResult, Person
+
+Form = Literal["default", "cmu", "open"]
+
+VERSION = "AlphaPose v0.3"
+"""What AlphaPose writes into its cmu and open forms, and so do we."""
+
+
+class AlphaPoseWriter:
+    """Write photos' people as AlphaPose does, as they come.
+
+    The file is a whole JSON text after every photo: its closing bracket is written each time and
+    overwritten by the next. It grows beside its target and takes the target's name when the
+    writer is closed, also when an exception or Ctrl-C ends the run, because it is whole.
+
+    Parameters
+    ----------
+    target : file to write; missing folders are made.
+    form : ``"default"``, ``"cmu"`` or ``"open"``; the last two in OpenPose's 18 joints.
+
+    Raises
+    ------
+    KeyactError : the file cannot be written.
+    UnknownNameError : no such form.
+    """
+
+    def __init__(self, target: str | Path, form: Form = "default") -> None:
+        _check_form(form)
+        self._form = form
+        self._target = Path(target)
+        self._part = self._target.with_name(f".{self._target.name}.{os.getpid()}.part")
+        self._first = True
+        self._owners: dict[str, str] = {}  # name of a result -> its source
+        self._written: set[str] = set()
+        self._opening, self._closing = (b"[", b"\n]\n") if form == "default" else (b"{", b"\n}\n")
+        self._file: BinaryIO | None = None
+        try:
+            if self._target.is_dir():
+                raise KeyactError(f"{target}: is a folder; name a .json file")
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._part, "wb")  # noqa: SIM115
+        except OSError as error:
+            raise KeyactError(f"{target}: cannot be written: {error.strerror or error}") from None
+        self._put(self._opening)
+
+    def write(self, photo: PhotoPeople | FrameResult) -> None:
+        """Append a photo or frame.
+
+        A result is named as AlphaPose names it: a photo by its file name, a video's frame
+        ``NUMBER.jpg``. Where two sources would share a name, the later one's has its folder, or
+        the video's name, before it.
+
+        Raises
+        ------
+        KeyactError : in the cmu and open forms, when the photo has been written already.
+        """
+        if isinstance(photo, FrameResult):
+            photo = PhotoPeople(self._name(photo), photo.people)
+        if self._form == "default":
+            lines = [json.dumps(entry) for entry in _default_entries(photo)]
+        else:
+            if photo.image in self._written:  # a second key of the same name hides the first
+                raise KeyactError(f"{self._target}: {photo.image!r} is written twice")
+            self._written.add(photo.image)
+            lines = [f"{json.dumps(photo.image)}: {json.dumps(_photo_entry(photo, self._form))}"]
+        if lines:
+            text = ",\n".join(lines)
+            self._put(f"{'' if self._first else ','}\n{text}".encode())
+            self._first = False
+
+    def close(self) -> None:
+        """Give the file its name."""
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        try:
+            file.close()
+            os.replace(self._part, self._target)
+        except OSError as error:
+            raise KeyactError(
+                f"{self._target}: cannot be written: {error.strerror or error}"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _name(self, result: FrameResult) -> str:
+        source = PurePath(result.source)
+        parts = [part for part in source.parts if part != source.anchor] or ["photo"]
+        if result.timestamp is not None or result.index:
+            parts[-1:] = [PurePath(parts[-1]).stem, f"{result.index}.jpg"]
+        name = ""
+        for length in range(1, len(parts) + 1):
+            name = "/".join(parts[-length:])
+            if self._owners.setdefault(name, result.source) == result.source:
+                break
+        return name
+
+    def _put(self, text: bytes) -> None:
+        if self._file is None:
+            raise ValueError("the writer is closed")
+        try:
+            self._file.write(text + self._closing)
+            self._file.flush()
+            self._file.seek(-len(self._closing), os.SEEK_CUR)
+        except OSError as error:
+            raise KeyactError(
+                f"{self._target}: cannot be written: {error.strerror or error}"
+            ) from None
+
+
+def write_folder(folder: str | Path, photo: PhotoPeople, form: Form = "default") -> Path:
+    """Write one photo's people as a file of their own, as in AlphaPose's ``sep-json``.
+
+    Returns
+    -------
+    The file, named by what stands before the first dot of the photo's name.
+
+    Raises
+    ------
+    KeyactError : it cannot be written, or exists: ``a.1.jpg`` and ``a.2.jpg`` are both ``a``.
+    UnknownNameError : no such form.
+    """
+    _check_form(form)
+    name = Path(photo.image).name.split(".")[0]
+    path = Path(folder, f"{name}.json")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    content = _default_entries(photo) if form == "default" else _photo_entry(photo, form)
+    if not name or path.exists():
+        raise KeyactError(f"{path}: exists already or has no name; rename {photo.image!r}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(content), "utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise KeyactError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return path
+
+
+def _check_form(form: str) -> None:
+    if form not in get_args(Form):
+        raise UnknownNameError("AlphaPose form", form, get_args(Form))
+
+
+def _default_entries(photo: PhotoPeople) -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = []
+    for person in photo.people:
+        fields = person.model_dump(mode="json", include={"keypoints", "score", "track_id"})
+        entry = {
+            "image_id": photo.image,
+            "category_id": 1,
+            "keypoints": [value for row in fields["keypoints"] for value in row],
+            "score": fields["score"],
+            "box": size_box(person.box),
+        }
+        if person.track_id is not None:
+            entry["idx"] = person.track_id
+        entries.append(entry)
+    return entries
+
+
+def _photo_entry(photo: PhotoPeople, form: str) -> dict[str, object]:
+    listed, joints = KEYS[form]
+    people = []
+    for person in photo.people:
+        rows = _as_openpose18(person).tolist()
+        people.append(
+            {joints: [round(v, 4 if i == 2 else 2) for row in rows for i, v in enumerate(row)]}
+        )
+    return {"version": VERSION, listed: people}
+
+
+def _as_openpose18(person: Person) -> NDArray[np.float64]:
+    points = convert(person.keypoints, person.layout, "openpose18").astype(np.float64)
+    if person.layout == "coco17":
+        # Of two shoulders, also where one is missing; keyact's own conversion is stricter.
+        left, right = (get_layout("coco17").index(f"{side}_shoulder") for side in ("left", "right"))
+        points[1] = person.keypoints[[left, right]].astype(np.float64).mean(0)
+    return points

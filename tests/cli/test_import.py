@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keyact.cli import import_
+from keyact.formats import read
+from keyact.formats.cache import KeypointCache
+from keyact.media import load_image
+from keyact.results import FrameResult
+
+Invoke = Callable[..., Any]
+
+FLAT = [value for i in range(17) for value in (40.0 + 3 * i, 20.0 + 3 * i, 0.5)]
+
+
+def entry(image: object = "one.png", **fields: object) -> dict[str, object]:
+    return {
+        "image_id": image, "category_id": 1, "keypoints": FLAT, "score": 2.0,
+        "box": [40, 20, 50, 60], **fields,
+    }  # fmt: skip
+
+
+def save(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """photos/one.png, photos/000042.png, photos/a/same.png, photos/b/same.png"""
+    folder = tmp_path / "photos"
+    for number, name in enumerate(["one.png", "000042.png", "a/same.png", "b/same.png"]):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((96, 128, 3), 50 * number, np.uint8)).save(path)
+    return folder
+
+
+def lines(path: Path) -> list[FrameResult]:
+    return [FrameResult.from_json(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def left_behind(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.part"))
+
+
+def test_a_file_becomes_a_cache(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    # The people of one.png stand apart; the cache has a line per photo.
+    save(tmp_path / "r.json", [entry(), entry(42), entry(idx=3, box=[0, 0, 9, 9])])
+    done = invoke("import", "alphapose", "r.json", "--images", "photos", "--out", "out/c.jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert "2 photos, 3 people, coco17" in done.stdout
+    assert "keyact predict photos --detector precomputed:" in done.stdout
+    one, two = lines(tmp_path / "out" / "c.jsonl")
+    assert (Path(one.source), one.width, one.height) == (Path("photos/one.png"), 128, 96)
+    assert [person.track_id for person in one.people] == [None, 3]
+    assert one.people[0].box == (40, 20, 90, 80) and len(two.people) == 1
+    found = KeypointCache(tmp_path / "out" / "c.jsonl")(load_image(photos / "one.png"))
+    assert found.keypoints.shape == (2, 17, 3)
+    assert not left_behind(tmp_path)
+
+
+def test_a_photo_is_found_whatever_its_name(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    save(tmp_path / "r.json", [entry()])
+    assert invoke("import", "alphapose", "r.json", "--images", photos).exit_code == 0
+    (photos / "one.png").rename(tmp_path / "renamed.png")
+    cache = "precomputed:cache.jsonl"
+    done = invoke(
+        "predict", "renamed.png", "--model", "tiny-action", "--detector", cache, "--pose", cache,
+        "--json", "r.jsonl", "--save-alphapose", "again.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    (person,) = lines(tmp_path / "r.jsonl")[0].people
+    assert person.box == (40, 20, 90, 80)
+    assert person.keypoints[:, 0].tolist() == FLAT[::3]
+    # ... and it leaves keyact as it came from AlphaPose.
+    (photo,) = read("alphapose", tmp_path / "again.json")
+    assert photo.image == "renamed.png"
+    assert photo.people[0].keypoints.tolist() == person.keypoints.tolist()
+    assert photo.people[0].box == person.box
+
+
+@pytest.mark.parametrize(
+    ("image", "complaint"),
+    [
+        ("none.png", "no such photo"),
+        ("../photos/one.png", "no such photo"),
+        ("../../../../../../../../etc/passwd", "no such photo"),
+        ("photos/one.png", "no such photo"),
+        ("c/same.png", "no such photo"),
+        ("same.png", "several photos"),
+        ("same", "several photos"),
+        (43, "no such photo"),
+        ("one.png\u0000", "characters that no file name has"),
+    ],
+)
+def test_names_without_a_photo_are_reported_and_the_rest_is_kept(
+    invoke: Invoke, photos: Path, tmp_path: Path, image: object, complaint: str
+) -> None:
+    save(tmp_path / "r.json", [entry(image), entry("a/same.png"), entry(image)])
+    done = invoke("import", "alphapose", "r.json", "--images", "photos")
+    assert done.exit_code == 1
+    assert complaint in done.stderr and "r.json" in done.stderr
+    assert [Path(line.source) for line in lines(tmp_path / "cache.jsonl")] == [
+        Path("photos/a/same.png")
+    ]
+
+
+def test_an_absolute_name_is_not_opened(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.png"
+    Image.fromarray(np.zeros((96, 128, 3), np.uint8)).save(outside)
+    save(tmp_path / "r.json", [entry(str(outside)), entry()])
+    assert invoke("import", "alphapose", "r.json", "--images", "photos").exit_code == 1
+    assert len(lines(tmp_path / "cache.jsonl")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ([entry("none.png")], "no such photo"),
+        ([entry(keypoints=[1])], "entry 0"),
+        ([], "no people to import"),
+    ],
+)
+def test_nothing_usable_leaves_the_old_cache(
+    invoke: Invoke, photos: Path, tmp_path: Path, content: object, complaint: str
+) -> None:
+    (tmp_path / "cache.jsonl").write_text("old")
+    save(tmp_path / "r.json", content)
+    done = invoke("import", "alphapose", "r.json", "--images", "photos")
+    assert done.exit_code == 1
+    assert complaint in done.stderr and "cache.jsonl is left as it was" in done.stderr
+    assert (tmp_path / "cache.jsonl").read_text() == "old"
+    assert not left_behind(tmp_path)
+
+
+def test_damaged_files_and_photos_are_left_out(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "bad.png").write_bytes(b"no photo")
+    save(tmp_path / "r.json", [entry(), entry("bad.png")])
+    (tmp_path / "cut.json").write_text(json.dumps([entry("a/same.png"), entry(42)])[:-9])
+    done = invoke("import", "alphapose", "r.json", "cut.json", "gone.json", "--images", "photos")
+    assert done.exit_code == 1
+    for complaint in ("bad.png", "cut.json: ends in the middle", "gone.json: no such file"):
+        assert complaint in done.stderr
+    # What stands before the cut is kept.
+    assert [Path(line.source).name for line in lines(tmp_path / "cache.jsonl")] == [
+        "one.png", "same.png",
+    ]  # fmt: skip
+
+
+def test_photos_of_another_size_are_left_out(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    body = {**entry(1), "bbox": [1, 2, 3, 4], "keypoints": [1, 1, 2] * 17}
+    images = [
+        {"id": 1, "file_name": "one.png", "width": 128, "height": 96},
+        {"id": 2, "file_name": "000042.png", "width": 256, "height": 192},
+    ]
+    save(tmp_path / "a.json", {"images": images, "annotations": [body, {**body, "image_id": 2}]})
+    done = invoke("import", "coco-annotations", "a.json", "--images", "photos")
+    assert done.exit_code == 1
+    assert "has 128 x 96 pixels, but the key points are of a photo of 256 x 192" in done.stderr
+    assert len(lines(tmp_path / "cache.jsonl")) == 1
+
+
+def test_results_with_numbers_are_named_by_annotations(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "a.json", {"images": [{"id": 9, "file_name": "one.png"}], "annotations": []})
+    save(tmp_path / "r.json", [entry(9)])
+    options = ("coco", "r.json", "--images", "photos", "--annotations", "a.json")
+    assert invoke("import", *options).exit_code == 0
+    assert Path(lines(tmp_path / "cache.jsonl")[0].source).name == "one.png"
+
+
+def test_folders_and_fractions(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    landmarks = [{"x": 0.5, "y": 0.25, "z": 0, "visibility": 1}] * 33
+    save(tmp_path / "mp" / "one.json", {"pose_landmarks": [landmarks]})
+    save(tmp_path / "mp" / "gone.json", {"pose_landmarks": [landmarks]})
+    done = invoke("import", "mediapipe", "mp", "--images", "photos")
+    assert done.exit_code == 1 and "gone.json: the photo's size is not known" in done.stderr
+    (line,) = lines(tmp_path / "cache.jsonl")
+    assert line.people[0].keypoints[0].tolist() == [64, 24, 1]
+
+
+def test_photos_without_people_can_be_added(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    save(tmp_path / "r.json", [entry()])
+    done = invoke("import", "alphapose", "r.json", "--images", "photos", "--add-empty")
+    assert done.exit_code == 0 and "4 photos, 1 people" in done.stdout
+    empty = [line for line in lines(tmp_path / "cache.jsonl") if line.image_only]
+    assert len(empty) == 3
+    cache = "precomputed:cache.jsonl"
+    done = invoke(
+        "predict", "photos", "--model", "tiny-action", "--detector", cache, "--pose", cache
+    )
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_photo_that_is_not_in_the_cache_says_what_to_type(
+    invoke: Invoke, photos: Path, photo: Path, tmp_path: Path
+) -> None:
+    save(tmp_path / "r.json", [entry()])
+    invoke("import", "alphapose", "r.json", "--images", "photos")
+    cache = "precomputed:cache.jsonl"
+    done = invoke("predict", photo, "--model", "tiny-action", "--detector", cache, "--pose", cache)
+    assert done.exit_code == 1
+    assert "keyact import FORMAT FILE --images DIR --out cache.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["alphapos", "r.json", "--images", "photos"], 2, "did you mean 'alphapose'"),
+        (["alphapose", "r.json"], 2, "--images"),
+        (["alphapose", "--images", "photos"], 2, "FILE"),
+        (["alphapose", "r.json", "--images", "none"], 1, "none: no such folder"),
+        (["alphapose", "r.json", "--images", "empty"], 1, "no photo or video found"),
+        (["alphapose", "r.json", "--images", "photos", "--layout", "coco"], 2, "did you mean"),
+        (["alphapose", "r.json", "--images", "photos", "--layout", "halpe26"], 1, "has 26"),
+        (["alphapose", "r.json", "--images", "photos", "--out", "r.json"], 2, "overwrite"),
+        (["alphapose", "r.json", "--images", "photos", "--annotations", "r.json"], 2, "for coco"),
+        (["mmpose", "video.json", "--images", "photos"], 1, "only photos are imported"),
+        (["alphapose", "mixed.json", "--images", "photos"], 1, "people of coco17 and of halpe26"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_options(
+    invoke: Invoke, photos: Path, tmp_path: Path, arguments: list[str], status: int, complaint: str
+) -> None:
+    save(tmp_path / "r.json", [entry()])
+    save(tmp_path / "video.json", [{"frame_id": 0, "instances": []}])
+    save(tmp_path / "mixed.json", [entry(), entry(keypoints=[1.0, 1.0, 1.0] * 26)])
+    (tmp_path / "empty").mkdir()
+    done = invoke("import", *arguments)
+    assert done.exit_code == status
+    assert complaint in " ".join(done.stderr.split())
+    assert not (tmp_path / "cache.jsonl").exists()
+
+
+def test_long_lists_of_problems_are_counted(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    save(tmp_path / "r.json", [entry(), *[None] * 30])
+    done = invoke("import", "alphapose", "r.json", "--images", "photos")
+    assert done.exit_code == 1 and "and 10 more problems" in done.stderr
+    assert len(done.stderr.splitlines()) == import_.MAX_SHOWN + 1
+
+
+def test_more_people_than_a_photo_may_have(
+    invoke: Invoke, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_, "MAX_PEOPLE", 2)
+    save(tmp_path / "r.json", [entry()] * 3)
+    done = invoke("import", "alphapose", "r.json", "--images", "photos")
+    assert done.exit_code == 1 and "3 people; only 2 are kept" in done.stderr
+    assert len(lines(tmp_path / "cache.jsonl")[0].people) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_a_cache_that_cannot_be_written(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    save(tmp_path / "r.json", [entry()])
+    (tmp_path / "file").write_text("")
+    done = invoke("import", "alphapose", "r.json", "--images", "photos", "--out", "file/c.jsonl")
+    assert done.exit_code == 1 and len(done.stderr.splitlines()) == 1
+
+
+def test_predict_writes_alphapose_for_photos_and_videos(
+    invoke: Invoke, photo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "one.png").write_bytes(photo.read_bytes())
+    tiny = ("--model", "tiny-action", "--pose", "tiny-pose", "--detector", "tiny-detector")
+    done = invoke("predict", photo, "again", *tiny, "--save-alphapose", "out/r.json")
+    assert done.exit_code == 0, done.stderr
+    entries = json.loads((tmp_path / "out" / "r.json").read_text())
+    assert [item["image_id"] for item in entries] == ["one.png", "again/one.png"]
+    assert entries[0].keys() == {"image_id", "category_id", "keypoints", "score", "box"}
+    x, y, width, height = entries[0]["box"]
+    assert (x, y, x + width, y + height) == pytest.approx((40, 20, 90, 80), abs=3)
+    assert len(entries[0]["keypoints"]) == 51
+    assert not left_behind(tmp_path)
