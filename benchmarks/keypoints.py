@@ -1,27 +1,73 @@
-"""How exact the key points are: OKS against COCO's ground truth on four photos, 12 people.
+"""What each choice of the key point stage does to the key points and to the actions.
 
-    python benchmarks/keypoints.py --shared ../shared
+    python benchmarks/keypoints.py --threads 2                # everything
+    python benchmarks/keypoints.py --only decode int8 --limit 50 --out /tmp/keypoints.csv
 
-Every decode method, with and without the flip test, with the true boxes and with keyact's own
-detector (a person who is not found counts as 0), and milliseconds per person. The photos are
-COCO val2017 photos on which nothing was trained or chosen. Writes results/keypoints.csv.
+The levers, each turned alone while the others stay as keyact ships them:
+
+flip        average with the mirrored crop
+decode      from heatmaps to joints
+margin      side of the crop over the side of the box
+nms         pose NMS on and off
+resolution  crop resolution: FastPose-M takes 256 x 192 and nothing else, so a smaller input is
+            emulated by shrinking each crop and enlarging it again: what a network of that size
+            could see, not what it would cost
+int8        the network in 8-bit integers (benchmarks/int8.py)
+detector    who finds the boxes
+
+and for each setting
+
+oks_true_boxes, oks_detector
+            against COCO's labels of 12 people on 4 photos that nothing was trained or chosen on,
+            with the true boxes and with the detector's (a person not found counts 0)
+teacher_oks, teacher_pck
+            agreement with MoveNet Thunder on people of held-out photos (val) in its boxes
+top1        verdicts of the action model on val photos of sports18 that are right, with the
+            photos `gained` and `lost` against the shipped setting; the test split is not touched
+ms_per_person, mb
+            median of the pose stage for one person, and the size of the network
+
+Each measurement is kept in --cache as soon as it is made, under the hashes of the networks and
+labels it used, so an interrupted run goes on where it was and a new network is measured anew.
+After a change of keyact's own code empty that folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
+import os
 import statistics
+import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from keyact import detect, pose
-from keyact.media.image import load_image
-from keyact.pose.decode import METHODS
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from int8 import KINDS, quantise  # noqa: E402
+
+from keyact import action, detect, pose, weights  # noqa: E402
+from keyact.errors import UnknownNameError  # noqa: E402
+from keyact.layouts import convert  # noqa: E402
+from keyact.media.image import load_image  # noqa: E402
+from keyact.pose.crop import crop_people, crop_transforms  # noqa: E402
+from keyact.pose.decode import METHODS  # noqa: E402
+from keyact.pose.nms import MergedPoses, nms_for  # noqa: E402
+from keyact.pose.onnx_pose import OnnxPose  # noqa: E402
+
+RECIPE = ROOT / "benchmarks" / "int8.py"
+TRUE_BOXES = "true boxes"
+CALIBRATION = 100  # crops of training photos
 
 # COCO's per-joint constants (Lin et al. 2014; cocoeval.py), twice the standard deviations.
 KAPPA = 2 * np.array(
@@ -30,7 +76,296 @@ KAPPA = 2 * np.array(
 )  # fmt: skip
 
 
-def oks(found: np.ndarray, annotation: dict) -> float:
+@dataclass(frozen=True)
+class Setting:
+    """How the key point stage is run; what is None is the network's own."""
+
+    pose: str
+    detector: str
+    flip: bool = False
+    decode: str | None = None
+    margin: float | None = None
+    nms: bool = True
+    resolution: float = 1.0
+    precision: str = "float"
+
+
+def levers(base: Setting, shared: Path) -> dict[str, dict[str, Setting]]:
+    """Lever -> value -> setting."""
+    detectors = {
+        base.detector: base.detector,
+        "yolox-nano": f"yolox:{shared / 'weights' / 'yolox_nano_coco.onnx'}",
+        "whole-image": "whole-image",
+        TRUE_BOXES: TRUE_BOXES,
+    }
+    return {
+        "flip": {name: replace(base, flip=on) for name, on in (("off", False), ("on", True))},
+        "decode": {method: replace(base, decode=method) for method in METHODS},
+        "margin": {f"{m:g}": replace(base, margin=m) for m in (1.0, 1.1, 1.2, 1.25, 1.3, 1.4, 1.5)},
+        "nms": {name: replace(base, nms=on) for name, on in (("on", True), ("off", False))},
+        "resolution": {
+            f"{round(256 * s)} x {round(192 * s)}": replace(base, resolution=s)
+            for s in (1.0, 0.75, 0.5, 0.375, 0.25)
+        },
+        "int8": {kind: replace(base, precision=kind) for kind in ("float", *KINDS)},
+        "detector": {name: replace(base, detector=value) for name, value in detectors.items()},
+    }
+
+
+class NotThisBackend(Exception):
+    """The lever turns something that only keyact's own ONNX networks have."""
+
+
+class Estimator:
+    """A pose backend under a setting."""
+
+    def __init__(self, setting: Setting, file: Path | None, threads: int) -> None:
+        self._inner: Any = pose.load(
+            setting.pose if file is None else file,
+            threads=threads,
+            flip_test=setting.flip,
+            decode=setting.decode,
+        )
+        own = isinstance(self._inner, OnnxPose)
+        if not own and (setting.margin is not None or setting.resolution != 1):
+            raise NotThisBackend
+        if setting.margin is not None:
+            self._inner.margin = setting.margin
+        if setting.resolution != 1:
+            self._blur(setting.resolution)
+        self.name, self.layout = self._inner.name, self._inner.layout
+        self._suppress = nms_for(self._inner) if setting.nms else None
+
+    def __call__(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        return convert(self._inner(image, boxes), self.layout, "coco17")
+
+    def people(self, image: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> MergedPoses:
+        """Poses in coco17 after pose NMS, as in keyact.Recognizer, and whose boxes they are."""
+        found = self._inner(image, boxes)
+        merged = MergedPoses(found, np.arange(len(found)))
+        if self._suppress is not None:
+            merged = self._suppress(found, scores, boxes)
+        return MergedPoses(convert(merged.keypoints, self.layout, "coco17"), merged.kept)
+
+    def _blur(self, scale: float) -> None:
+        forward = self._inner._forward
+
+        def shrunk(crops: np.ndarray) -> Any:
+            height, width = crops.shape[1:3]
+            small = (round(width * scale), round(height * scale))
+            seen = [
+                cv2.resize(
+                    cv2.resize(np.ascontiguousarray(crop), small, interpolation=cv2.INTER_AREA),
+                    (width, height),
+                    interpolation=cv2.INTER_LINEAR,
+                )
+                for crop in crops
+            ]
+            return forward(np.stack(seen))
+
+        self._inner._forward = shrunk
+
+
+class Bench:
+    """The data, the networks and the measurements."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self._photos: dict[Path, np.ndarray] = {}
+
+    def measure(self, setting: Setting) -> dict[str, Any]:
+        """Everything about a setting; what has been measured before is read."""
+        row: dict[str, Any] = {}
+        only_boxes = setting.detector == TRUE_BOXES
+        steps: list[tuple[str, Callable[[Setting], dict[str, Any]], Setting, int]] = [
+            ("true", self._true_boxes, replace(setting, detector=TRUE_BOXES, nms=True), 0),
+            ("teacher", self._teacher, replace(setting, detector=TRUE_BOXES, nms=True),
+             self.options.crops),
+        ]  # fmt: skip
+        if not only_boxes:
+            steps += [
+                ("detector", self._detector, setting, 0),
+                ("action", self._action, setting, self.options.limit),
+            ]
+        for name, step, how, count in steps:
+            row |= self._cached(name, step, how, count)
+        return row
+
+    def _cached(
+        self, name: str, step: Callable[[Setting], dict[str, Any]], setting: Setting, count: int
+    ) -> dict[str, Any]:
+        key: dict[str, Any] = {"measurement": name, "count": count, **asdict(setting)}
+        key |= {"pose_sha": _sha("pose", setting.pose), "threads": self.options.threads}
+        if setting.precision != "float":
+            key["recipe_sha"] = _file_sha(RECIPE)
+        if name == "teacher":
+            key["labels_sha"] = _file_sha(self.options.labels / "sports18.npz")
+        if setting.detector != TRUE_BOXES:
+            key["detector_sha"] = _sha("detector", setting.detector)
+        if name == "action":
+            key["action_sha"] = _sha("action", self.options.action)
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+        path = self.options.cache / f"{name}-{digest}.json"
+        if path.exists():
+            return json.loads(path.read_text())["found"]
+        found = step(setting)
+        if found:  # nothing where the data is missing: it may be there next time
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_text(json.dumps({"key": key, "found": found}, indent=1))
+            os.replace(part, path)
+        return found
+
+    # What is measured
+
+    def _true_boxes(self, setting: Setting) -> dict[str, Any]:
+        estimate, scores = self._estimator(setting), []
+        for photo, known in self._annotated:
+            for found, person in zip(estimate(photo, _corners(known)), known, strict=True):
+                scores.append(oks(found, person))
+        return {
+            "people": len(scores),
+            "oks_true_boxes": round(statistics.fmean(scores), 4),
+            "ms_per_person": round(self._milliseconds(estimate), 2),
+            "mb": self._megabytes(setting),
+        }
+
+    def _detector(self, setting: Setting) -> dict[str, Any]:
+        estimate, find = self._estimator(setting), self._finder(setting.detector)
+        scores, count = [], 0
+        for photo, known in self._annotated:
+            boxes, box_scores = find(photo)
+            found = estimate.people(photo, boxes, box_scores).keypoints
+            count += len(found)
+            scores += [max((oks(f, person) for f in found), default=0.0) for person in known]
+        return {"oks_detector": round(statistics.fmean(scores), 4), "poses": count}
+
+    def _teacher(self, setting: Setting) -> dict[str, Any]:
+        labels = self.options.labels
+        if not (labels / "sports18.npz").exists():
+            _note(f"{labels}: no labels of training.label, so no agreement with the teacher")
+            return {}
+        from training.fastpose_m import evaluate
+
+        estimate = self._estimator(setting)
+        found = evaluate.of_backend(estimate, self._teacher_crops, self.options.crops)
+        return {
+            "teacher_oks": found["oks"],
+            "teacher_pck": found["pck@0.1"],
+            "crops": found["crops"],
+        }
+
+    def _action(self, setting: Setting) -> dict[str, Any]:
+        estimate, model, right = self._estimator(setting), self._model, ""
+        boxes_of = self._boxes(setting.detector)
+        for path, label in self._validation:
+            image = self._photo(path)
+            boxes, scores = boxes_of(path)
+            keypoints, kept = estimate.people(image, boxes, scores)
+            _, verdict = model(image, boxes[kept], keypoints)
+            right += str(int(model.labels[int(verdict.argmax())] == label))
+        return {
+            "photos": len(right),
+            "top1": round(right.count("1") / max(len(right), 1), 4),
+            "right": right,
+        }
+
+    # What it takes
+
+    @cached_property
+    def _annotated(self) -> list[tuple[np.ndarray, list[dict[str, Any]]]]:
+        return load_people(self.options.shared / "data" / "media" / "photos")
+
+    @cached_property
+    def _teacher_crops(self) -> Any:
+        from training.fastpose_m import data
+
+        return data.load(self.options.labels, self.options.shared, {"sports18": "val"})
+
+    @cached_property
+    def _validation(self) -> list[tuple[Path, str]]:
+        """The same photos each time, of the split that choices are made on."""
+        rows = [row for row in self._manifest if row["split"] == "val"]
+        chosen = np.random.default_rng(0).permutation(len(rows))[: self.options.limit or None]
+        root = self.options.shared / "data" / "sports18"
+        return [(root / rows[i]["path"], rows[i]["label"]) for i in chosen]
+
+    @cached_property
+    def _manifest(self) -> list[dict[str, str]]:
+        path = self.options.shared / "data" / "sports18" / "manifest.csv"
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    @cached_property
+    def _model(self) -> Any:
+        return action.load(self.options.action, threads=self.options.threads)
+
+    def _photo(self, path: Path) -> np.ndarray:
+        if path not in self._photos:
+            self._photos[path] = load_image(path)
+        return self._photos[path]
+
+    @cache  # noqa: B019  # one bench lives as long as the program
+    def _finder(self, name: str) -> Any:
+        return detect.load(name, threads=self.options.threads)
+
+    @cache  # noqa: B019
+    def _boxes(self, detector: str) -> Callable[[Path], tuple[np.ndarray, np.ndarray]]:
+        find = self._finder(detector)
+        return cache(lambda path: find(self._photo(path)))
+
+    def _estimator(self, setting: Setting) -> Estimator:
+        file = None if setting.precision == "float" else self._int8(setting)
+        return Estimator(setting, file, self.options.threads)
+
+    def _int8(self, setting: Setting) -> Path:
+        if ":" in setting.pose:
+            raise NotThisBackend
+        made_of = f"{_sha('pose', setting.pose)[:12]}-{_file_sha(RECIPE)[:12]}"
+        target = self.options.cache / f"{setting.precision}-{made_of}.onnx"
+        if not target.exists():
+            part = target.with_suffix(f".{os.getpid()}.part")
+            source = Path(weights.resolve("pose", setting.pose).path)
+            quantise(source, part, setting.precision, list(self._calibration(setting)))
+            os.replace(part, target)
+        return target
+
+    def _calibration(self, setting: Setting) -> Iterator[np.ndarray]:
+        """Crops of people on training photos, as the network gets them."""
+        rows = [row for row in self._manifest if row["split"] == "train"]
+        network: Any = pose.load(setting.pose, threads=self.options.threads)
+        find = self._finder(self.options.detector)
+        count = 0
+        for i in np.random.default_rng(1).permutation(len(rows)):
+            image = load_image(self.options.shared / "data" / "sports18" / rows[i]["path"])
+            boxes, _ = find(image)
+            where = crop_transforms(boxes[:1], network.input_size, network.margin)
+            for crop in crop_people(image, where, network.input_size):
+                yield crop[..., ::-1]
+                count += 1
+            if count >= CALIBRATION:
+                return
+
+    def _megabytes(self, setting: Setting) -> float | None:
+        if setting.precision != "float":
+            return round(self._int8(setting).stat().st_size / 1e6, 2)
+        if ":" in setting.pose:
+            return None
+        return round(Path(weights.resolve("pose", setting.pose).path).stat().st_size / 1e6, 2)
+
+    def _milliseconds(self, estimate: Estimator) -> float:
+        photo, known = self._annotated[0]
+        box = _corners(known[:1])
+        estimate(photo, box)
+        times = []
+        for _ in range(self.options.runs):
+            start = time.perf_counter()
+            estimate(photo, box)
+            times.append((time.perf_counter() - start) * 1000)
+        return statistics.median(times)
+
+
+def oks(found: np.ndarray, annotation: dict[str, Any]) -> float:
     """Object keypoint similarity of (17, 3) key points with one COCO annotation."""
     truth = np.array(annotation["keypoints"], float).reshape(17, 3)
     seen = truth[:, 2] > 0
@@ -38,7 +373,7 @@ def oks(found: np.ndarray, annotation: dict) -> float:
     return float(np.exp(-squared / (2 * annotation["area"] * KAPPA**2))[seen].mean())
 
 
-def load_people(photos: Path) -> list[tuple[np.ndarray, list[dict]]]:
+def load_people(photos: Path) -> list[tuple[np.ndarray, list[dict[str, Any]]]]:
     """Photos with their annotated people (those with key points)."""
     table = json.loads((photos / "test_coco.json").read_text())
     return [
@@ -54,78 +389,118 @@ def load_people(photos: Path) -> list[tuple[np.ndarray, list[dict]]]:
     ]
 
 
-def with_true_boxes(estimator, people) -> float:
-    scores = []
-    for photo, known in people:
-        boxes = np.array([a["bbox"] for a in known], float)
-        boxes[:, 2:] += boxes[:, :2]
-        found = estimator(photo, boxes)
-        scores += [oks(f, a) for f, a in zip(found, known, strict=True)]
-    return statistics.fmean(scores)
+def _corners(known: list[dict[str, Any]]) -> np.ndarray:
+    boxes = np.array([person["bbox"] for person in known], float).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
 
 
-def with_detector(estimator, detector, people) -> tuple[float, int]:
-    """Mean OKS of the best pose for each person, and how many boxes there were."""
-    scores, boxes_found = [], 0
-    for photo, known in people:
-        boxes, _ = detector(photo)
-        boxes_found += len(boxes)
-        found = estimator(photo, boxes)
-        scores += [max((oks(f, a) for f in found), default=0.0) for a in known]
-    return statistics.fmean(scores), boxes_found
+@cache
+def _sha(kind: str, name: str) -> str:
+    """Of the file behind a name; empty where there is none."""
+    path = Path(name.partition(":")[2])
+    if ":" not in name:
+        if kind == "detector" and name in detect.BACKENDS:
+            return ""
+        path = Path(weights.resolve(kind, name).path)  # type: ignore[arg-type]
+    return _file_sha(path)
 
 
-def milliseconds(estimator, people, runs: int) -> float:
-    """Median time per person, one person at a time."""
-    photo, known = people[0]
-    x, y, w, h = known[0]["bbox"]
-    box = np.array([[x, y, x + w, y + h]])
-    estimator(photo, box)
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        estimator(photo, box)
-        times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
+@cache
+def _file_sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--pose", default="fastpose-m")
-    parser.add_argument("--detector", default="persondet-m")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--out", type=Path, default=Path("results/keypoints.csv"))
-    args = parser.parse_args()
-    cv2.setNumThreads(args.threads)
-    people = load_people(args.shared / "data" / "media" / "photos")
-    detector = detect.load(args.detector, threads=args.threads)
+_told: set[str] = set()
+
+
+def _note(text: str) -> None:
+    if text not in _told:
+        _told.add(text)
+        print(text, file=sys.stderr, flush=True)
+
+
+COLUMNS = (
+    "lever", "value", "oks_true_boxes", "oks_detector", "poses", "people", "teacher_oks",
+    "teacher_pck", "crops", "top1", "photos", "gained", "lost", "ms_per_person", "mb",
+    "pose", "detector", "threads",
+)  # fmt: skip
+
+
+def _rows(table: dict[tuple[str, str], dict[str, Any]], base: dict[str, Any]) -> list[dict]:
     rows = []
-    for flip in (False, True):
-        for decode in METHODS:
-            estimator = pose.load(args.pose, threads=args.threads, flip_test=flip, decode=decode)
-            own, boxes = with_detector(estimator, detector, people)
-            rows.append(
-                {
-                    "pose": args.pose,
-                    "decode": decode,
-                    "flip_test": flip,
-                    "people": sum(len(a) for _, a in people),
-                    "oks_true_boxes": round(with_true_boxes(estimator, people), 4),
-                    "detector": args.detector,
-                    "oks_own_boxes": round(own, 4),
-                    "own_boxes": boxes,
-                    "ms_per_person": round(milliseconds(estimator, people, args.runs), 2),
-                    "threads": args.threads,
-                }
-            )
-            print(rows[-1], flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+    for (lever, value), found in table.items():
+        row = {"lever": lever, "value": value, **found}
+        if "right" in found and "right" in base:
+            pairs = list(zip(found["right"], base["right"], strict=True))
+            row["gained"] = sum(pair == ("1", "0") for pair in pairs)
+            row["lost"] = sum(pair == ("0", "1") for pair in pairs)
+        rows.append(row)
+    return rows
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
+    os.replace(part, path)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    shared = Path(os.environ.get("KEYACT_SHARED", ROOT.parent / "shared"))
+    parser.add_argument("--only", nargs="+", metavar="LEVER", help="these levers; all by default")
+    parser.add_argument("--limit", type=int, default=300, help="val photos; 0 takes all")
+    parser.add_argument("--crops", type=int, default=300, help="people for the teacher")
+    parser.add_argument("--pose", default="fastpose-m")
+    parser.add_argument("--detector", default="persondet-m")
+    parser.add_argument("--action", default="keypoint-fusion")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=50, help="repetitions of the timing")
+    parser.add_argument("--shared", type=Path, default=shared)
+    parser.add_argument("--labels", type=Path, default=ROOT / "work" / "labels")
+    parser.add_argument("--cache", type=Path, default=ROOT / "work" / "keypoints")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "keypoints.csv")
+    options = parser.parse_args(arguments)
+    known = list(levers(Setting("", ""), Path()))
+    for lever in options.only or ():
+        if lever not in known:
+            parser.error(f"no lever {lever!r}; there are {', '.join(known)}")
+    options.only = options.only or known
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
+    cv2.setNumThreads(options.threads)
+    bench = Bench(options)
+    base = Setting(options.pose, options.detector)
+    shipped = bench.measure(base)
+    table: dict[tuple[str, str], dict[str, Any]] = {}
+    for lever in options.only:
+        for value, setting in levers(base, options.shared)[lever].items():
+            start = time.perf_counter()
+            try:
+                found = bench.measure(setting)
+            except (NotThisBackend, UnknownNameError):  # the latter: no such decode method
+                _note(f"{lever} {value}: {options.pose} has no such choice")
+                continue
+            table[lever, value] = {
+                **found,
+                "pose": options.pose,
+                "detector": value if lever == "detector" else options.detector,
+                "threads": options.threads,
+            }
+            (row,) = _rows({(lever, value): found}, shipped)
+            shown = {k: row[k] for k in COLUMNS[2:15] if row.get(k) is not None}
+            print(f"{lever} {value}: {shown} ({time.perf_counter() - start:.0f} s)", flush=True)
+            _write(options.out, _rows(table, shipped))
+    print(f"{options.out}: {len(table)} settings")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from keyact.layouts import get_layout
+from keyact.sequences import Features, known_skeleton
+
 DOT_COLOURS = np.array(  # RGB; nose, then one colour for each left/right pair of COCO-17
     [
         [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 0, 255],
@@ -26,7 +29,7 @@ JOINT_COLOUR = np.array([0] + [1 + i // 2 for i in range(16)])
 BACKGROUND = (200, 200, 200)
 
 
-def _save(
+def save(
     path: Path | None,
     nodes: list[Any],
     inputs: list[Any],
@@ -98,7 +101,7 @@ def make_detector(path: Path | None = None, size: int = 64, **changes: Any) -> b
         "offsets": np.array([[[0] * 4, [1] * 4, [0] * 4]], np.float32),
         "levels": np.array([[0.9, 0.8, 0.1]], np.float32),
     }
-    return _save(
+    return save(
         path, nodes,
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", size, size, 3])],
         [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["n", 3, 4]),
@@ -121,6 +124,35 @@ def pose_meta(height: int = 256, width: int = 192, **changes: Any) -> dict[str, 
     }
 
 
+def ramps(width: int) -> np.ndarray:
+    """(17, width): of a pair the left joint counts on the right of the crop, the right one left."""
+    across = np.linspace(-15, 15, width, dtype=np.float32)
+    ramp = np.asarray(1 / (1 + np.exp(-across)), np.float32)  # flat but for the middle
+    return np.stack(
+        [np.full_like(ramp, 0.5) if k == 0 else (ramp if k % 2 else ramp[::-1]) for k in range(17)]
+    )
+
+
+def likeness() -> tuple[list[Any], dict[str, np.ndarray]]:
+    """From ``pixels`` (N, H, W, 3) RGB to ``planes`` (N, 17, H, W): how like its dot each is."""
+    node = helper.make_node
+    nodes = [
+        node("Unsqueeze", ["pixels", "axis3"], ["wide"]),  # N, H, W, 1, 3
+        node("Sub", ["wide", "colours"], ["difference"]),  # N, H, W, K, 3
+        node("Mul", ["difference", "difference"], ["squared"]),
+        node("ReduceSum", ["squared", "axis4"], ["distance"], keepdims=0),
+        node("Mul", ["distance", "falloff"], ["exponent"]),
+        node("Exp", ["exponent"], ["likeness"]),
+        node("Transpose", ["likeness"], ["planes"], perm=[0, 3, 1, 2]),
+    ]
+    return nodes, {
+        "axis3": np.array([3]),
+        "axis4": np.array([4]),
+        "colours": DOT_COLOURS[JOINT_COLOUR][None, None, None],
+        "falloff": np.float32(-1 / (2 * 30.0**2)),
+    }
+
+
 def make_pose(
     path: Path | None = None,
     height: int = 256,
@@ -135,21 +167,10 @@ def make_pose(
     """
     node = helper.make_node
     joints = len(JOINT_COLOUR)
-    colours = DOT_COLOURS[JOINT_COLOUR]
-    across = np.linspace(-15, 15, width // 4, dtype=np.float32)
-    ramp = np.asarray(1 / (1 + np.exp(-across)), np.float32)  # flat but for the middle
-    sides = np.stack(
-        [np.full_like(ramp, 0.5) if k == 0 else (ramp if k % 2 else ramp[::-1]) for k in range(17)]
-    )
+    to_planes, constants = likeness()
     nodes = [
         node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
-        node("Unsqueeze", ["pixels", "axis3"], ["wide"]),  # N, H, W, 1, 3
-        node("Sub", ["wide", "colours"], ["difference"]),  # N, H, W, K, 3
-        node("Mul", ["difference", "difference"], ["squared"]),
-        node("ReduceSum", ["squared", "axis4"], ["distance"], keepdims=0),
-        node("Mul", ["distance", "falloff"], ["exponent"]),
-        node("Exp", ["exponent"], ["likeness"]),
-        node("Transpose", ["likeness"], ["planes"], perm=[0, 3, 1, 2]),
+        *to_planes,
         node("AveragePool", ["planes"], ["cells"], kernel_shape=[4, 4], strides=[4, 4]),
         node("Mul", ["cells", "sides"], ["weighted"]),
         node("Add", ["weighted", "tiny"], ["positive"]),
@@ -164,16 +185,12 @@ def make_pose(
     if scores:
         nodes.append(node("ReduceMax", ["cells"], ["scores"], axes=[2, 3], keepdims=0))
         outputs.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", joints]))
-    constants = {
-        "axis3": np.array([3]),
-        "axis4": np.array([4]),
+    constants |= {
         "axis23": np.array([2, 3]),
-        "colours": colours[None, None, None],
-        "falloff": np.float32(-1 / (2 * 30.0**2)),
-        "sides": sides[None, :, None, :],
+        "sides": ramps(width // 4)[None, :, None, :],
         "tiny": np.float32(1e-9),
     }
-    return _save(
+    return save(
         path, nodes,
         [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", height, width, 3])],
         outputs, constants, pose_meta(height, width, **changes),
@@ -219,9 +236,9 @@ def make_action(
         node("Add", ["seen", "joint_part"], ["logits"]),
     ]
     picture = [224, 224, 3]
-    return _save(
+    return save(
         path, nodes,
-        [helper.make_tensor_value_info("context", TensorProto.UINT8, ["n", *picture]),
+        [helper.make_tensor_value_info("context", TensorProto.UINT8, [1, *picture]),
          helper.make_tensor_value_info("crop", TensorProto.UINT8, ["n", *picture]),
          helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["n", 17, 3])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(labels)])],
@@ -232,6 +249,49 @@ def make_action(
         },
         action_meta(labels, **changes),
     )  # fmt: skip
+
+
+def make_sequence(
+    path: Path | None = None,
+    labels: tuple[str, ...] = ("arms up", "arms down"),
+    frames: int = 8,
+    fps: float = 8.0,
+    layout: str = "coco17",
+    **changes: Any,
+) -> bytes:
+    """The first label when the wrists are above the shoulders, the second when below.
+
+    Logits are 10 times the wrists' mean height over the shoulders, in body sizes, and its
+    negative; more labels get 0.
+    """
+    features = Features(known_skeleton(layout), frames=frames, fps=fps, streams=("joint",))
+    joints = get_layout(layout)
+    weights = np.zeros((len(joints), 2, len(labels)), np.float32)
+    for side in ("left", "right"):
+        for joint, sign in (("shoulder", 5), ("wrist", -5)):  # y grows downwards
+            row = joints.index(f"{side}_{joint}")
+            weights[row, 1, 0], weights[row, 1, 1] = sign, -sign
+    shape = features.shape
+    return save(
+        path,
+        [
+            helper.make_node("ReduceMean", ["x"], ["pose"], axes=[1], keepdims=0),
+            helper.make_node("Reshape", ["pose", "flat"], ["row"]),
+            helper.make_node("MatMul", ["row", "weights"], ["logits"]),
+        ],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(labels)])],
+        {"flat": np.array([-1, shape[1] * 2]), "weights": weights.reshape(-1, len(labels))},
+        {
+            "kind": "sequence",
+            "name": "tiny-sequence",
+            "labels": list(labels),
+            "features": features.to_dict(),
+            "stride": 2,
+            "unknown_threshold": 0.6,
+            **changes,
+        },
+    )
 
 
 def make_external(path: Path) -> None:

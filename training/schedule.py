@@ -100,6 +100,18 @@ class Trainer:
                 value.assign(old)
 
 
+def fast_precision() -> str:
+    """Keras's policy for this machine: bfloat16 only where the processor computes in it.
+
+    Elsewhere it is emulated, and a step takes several times as long as in float32.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
 def save_weights(net: keras.Model, path: Path) -> None:
     """Write the weights so that a killed run leaves the old file or the new one."""
     part = path.with_name("partial.weights.h5")

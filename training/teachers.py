@@ -125,14 +125,31 @@ class MoveNetThunder:
         return points.astype(np.float32), (spread / longer).astype(np.float32)
 
 
-def thunder_backbone(path: Path, height: int, width: int):
-    """MoveNet Thunder's MobileNetV2 1.75 up to block 16 as a Keras model, batch norm folded.
+# What a layer of FastPose-M is called in Thunder's graph; "_dw" marks a depthwise convolution.
+_THUNDER_LAYERS = {
+    r"/model_1/model/Conv_1/": "neck",
+    r"/model_1/conv2d/": "fold",
+    r"/model_1/conv2d_1/": "skip1",
+    r"/model_1/conv2d_2/": "skip2",
+    r"/model_1/conv2d_3/": "skip3",
+    r"/model_1/separable_conv2d/": "blend1",
+    r"/model_1/separable_conv2d_1/": "blend2",
+    r"/model_1/separable_conv2d_2/": "blend3",
+    r"/kpt_heatmap_0/separable_conv2d_4/": "final",
+    r"/kpt_heatmap_0/conv2d_5/": "maps",
+}
 
-    Input RGB / 127.5 - 1 (N, height, width, 3), as :func:`training.backbone.mobilenet_v2`.
+
+def thunder(path: Path, height: int, width: int):
+    """MoveNet Thunder's feature pyramid and heatmaps as a Keras model of FastPose-M's form.
+
+    MobileNetV2 1.75, batch norm folded. Input RGB / 127.5 - 1 (N, height, width, 3). The
+    up-sampling is Thunder's bilinear one, written as convolution and pixel shuffle; joint scores
+    are not Thunder's and stay random.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    from training.backbone import mobilenet_v2
+    from training.fastpose_m import model
 
     # A delegate would keep the unpacked weights to itself.
     net = Interpreter(
@@ -141,20 +158,35 @@ def thunder_backbone(path: Path, height: int, width: int):
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     net.allocate_tensors()
-    shapes = {d["index"]: d for d in net.get_tensor_details()}
+    names = {d["index"]: d["name"] for d in net.get_tensor_details()}
     net.set_tensor(net.get_input_details()[0]["index"], np.zeros((1, 256, 256, 3), np.int32))
     net.invoke()  # the weights are stored as float16 and unpacked by running
-    model = mobilenet_v2((height, width, 3), None, alpha=1.75)
+    copy = model.build(height, width, None, alpha=1.75, neck=1280, inner=True)
     for operation in net._get_ops_details():
-        if operation["op_name"] not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        kind = operation["op_name"]
+        if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
             continue
-        name = shapes[operation["outputs"][0]]["name"]
-        layer = re.search(r"/model_1/model/(\w+)/(?:Conv2D|depthwise)", name)
-        if layer is None or layer.group(1) == "Conv_1":  # narrower than Keras's, and not needed
+        name = names[operation["outputs"][0]]
+        backbone = re.search(r"/model_1/model/(\w+)/(?:Conv2D|depthwise)", name)
+        layer = next((v for k, v in _THUNDER_LAYERS.items() if re.search(k, name)), None)
+        if layer is None and backbone is None:  # of the centre, regression and offset maps
             continue
-        kernel = net.get_tensor(operation["inputs"][1])
-        # TFLite has (out, h, w, in), and (1, h, w, channels) for depthwise ones
-        kernel = kernel.transpose(1, 2, 3, 0)
+        layer = layer or backbone.group(1)
+        # TFLite has (out, h, w, in), and (1, h, w, channels) for depthwise ones.
+        kernel = net.get_tensor(operation["inputs"][1]).transpose(1, 2, 3, 0)
         bias = net.get_tensor(operation["inputs"][2])
-        model.get_layer(layer.group(1)).set_weights([kernel, bias])
-    return model
+        if layer.startswith(("blend", "final")) and kind == "DEPTHWISE_CONV_2D":
+            copy.get_layer(f"{layer}_dw").set_weights([kernel])
+        else:
+            copy.get_layer(layer).set_weights([kernel, bias])
+    for step, (_, channels, _) in enumerate(model.STEPS, 1):
+        copy.get_layer(f"duc{step}").set_weights([bilinear(channels), np.zeros(4 * channels)])
+    return copy
+
+
+def bilinear(channels: int) -> np.ndarray:
+    """Kernel (3, 3, c, 4c) that doubles a map bilinearly when a pixel shuffle follows it."""
+    line = np.array([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]])
+    plane = np.einsum("ay,bx->yxab", line, line)
+    kernel = np.einsum("yxab,io->yxiabo", plane, np.eye(channels))
+    return kernel.reshape(3, 3, channels, 4 * channels).astype(np.float32)

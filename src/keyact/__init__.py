@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keyact.outputs.draw import annotate
     from keyact.recognizer import Frame, Recognizer
     from keyact.results import Action, FrameResult, Person
+    from keyact.train import train
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ __all__ = [
     "get_layout",
     "layout_names",
     "load_image",
+    "train",
 ]
 
 _HOME = {
@@ -59,6 +61,7 @@ _HOME = {
     "get_layout": "keyact.layouts",
     "layout_names": "keyact.layouts",
     "load_image": "keyact.media.image",
+    "train": "keyact.train",
 }
 
 

@@ -22,7 +22,7 @@ from keyact.action.posture import posture
 from keyact.errors import InputError
 from keyact.layouts import convert
 from keyact.media.image import ImageSource, load_image, source_name
-from keyact.pose.nms import pose_nms
+from keyact.pose.nms import nms_for
 from keyact.pose.score import pose_score
 from keyact.prefetch import prefetch
 from keyact.results import UNKNOWN, Action, FrameResult, Person
@@ -216,18 +216,28 @@ class Recognizer:
             What was found in it.
         """
         for frame, pixels, decode_ms in prefetch(_decode(images, channels), ahead):
-            if not isinstance(pixels, InputError):
-                yield pixels, self._recognize(frame, pixels, decode_ms)
-            elif on_error == "raise":
-                raise pixels
-            elif on_error != "skip":
-                on_error(frame.name, pixels)
+            try:
+                if isinstance(pixels, InputError):
+                    raise pixels
+                result = self._recognize(frame, pixels, decode_ms)
+            except InputError as error:  # also when given boxes or key points lack this photo
+                if on_error == "raise":
+                    raise
+                if on_error != "skip":
+                    on_error(frame.name, error)
+                continue
+            yield pixels, result
 
     def warm_up(self) -> Recognizer:
         """Load every model now and return the recognizer."""
         with self._lock:
             _ = self._detector, self._pose, self._model
         return self
+
+    @property
+    def action_model(self) -> ActionModel:
+        """What names the actions, loaded on first use."""
+        return self.warm_up()._model
 
     @cached_property
     def _detector(self) -> Detector:
@@ -258,7 +268,8 @@ class Recognizer:
         detect_ms = _milliseconds(start)
 
         start = time.perf_counter()
-        keypoints, kept = pose_nms(self._pose(image, boxes), box_scores, boxes)
+        suppress = nms_for(self._pose)
+        keypoints, kept = suppress(self._pose(image, boxes), box_scores, boxes)
         boxes, box_scores = boxes[kept], box_scores[kept]
         scores = pose_score(keypoints, box_scores)
         body = convert(keypoints, self._pose.layout, "coco17")
@@ -314,7 +325,7 @@ class Recognizer:
         threshold = self.min_confidence
         if threshold is None:
             threshold = self._model.unknown_threshold
-        return ranked[0].label if ranked[0].probability >= threshold else UNKNOWN
+        return ranked[0].label if ranked and ranked[0].probability >= threshold else UNKNOWN
 
 
 def _decode(

@@ -30,6 +30,7 @@ class OnnxModel:
     ----------
     meta : the JSON object in the ONNX metadata under ``"keyact"``; empty when absent.
     inputs : name -> shape of each input, None where the size is free.
+    types : name -> element type of each input.
     outputs : names of the outputs.
     source : what it is called in errors.
 
@@ -80,6 +81,9 @@ class OnnxModel:
             node.name: tuple(size if isinstance(size, int) else None for size in node.shape)
             for node in self._session.get_inputs()
         }
+        self.types: dict[str, np.dtype[Any]] = {
+            node.name: _dtype(node.type) for node in self._session.get_inputs()
+        }
         self.outputs: tuple[str, ...] = tuple(node.name for node in self._session.get_outputs())
 
     def require(self, kind: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:
@@ -114,6 +118,15 @@ class OnnxModel:
         except Exception as error:
             raise WeightsError(f"{self.source}: {_one_line(error)}") from error
         return {name: np.asarray(value) for name, value in zip(self.outputs, values, strict=True)}
+
+
+def _dtype(spoken: str) -> np.dtype[Any]:
+    """Element type of ONNX Runtime's ``"tensor(float)"``; object where NumPy has none."""
+    name = spoken.removeprefix("tensor(").removesuffix(")")
+    try:
+        return np.dtype({"float": "float32", "double": "float64"}.get(name, name))
+    except TypeError:  # strings, bfloat16 and inputs that are no tensors
+        return np.dtype(object)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,24 +1,30 @@
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx_models import make_pose
 
 from keyact import pose
-from keyact.pose.alphapose.network import Architecture, fastpose
+from keyact.cli.demo import demo_photo
+from keyact.formats import read
+from keyact.pose.alphapose.network import Architecture, tensor_shapes
 
 Invoke = Callable[..., Any]
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "alphapose.md"
 
 
 def hollow(joints: int = 17) -> dict[str, Any]:
     """A network of zeros in a small file."""
     torch = pytest.importorskip("torch")
-    with torch.device("meta"):
-        state = fastpose(Architecture(50, 128, joints)).state_dict()
-    return {name: torch.zeros(()).expand(tensor.shape) for name, tensor in state.items()}
+    shapes = tensor_shapes(Architecture(50, 128, joints))
+    return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
 
 
 def test_convert(invoke: Invoke, tmp_path: Path) -> None:
@@ -73,7 +79,7 @@ def test_help_says_how_the_head_is_chosen(invoke: Invoke) -> None:
     done = invoke("alphapose", "convert", "--help")
     assert done.exit_code == 0
     text = " ".join(done.stdout.replace("│", " ").split())
-    assert "heatmap or regression" in text and "L1JointRegression" in text
+    assert "heatmap, regression (LOSS TYPE" in text and "L1JointRegression" in text
 
 
 def test_the_photo_command_names_the_conversion(invoke: Invoke, photo: Path) -> None:
@@ -81,3 +87,51 @@ def test_the_photo_command_names_the_conversion(invoke: Invoke, photo: Path) -> 
                   "--model", "tiny-action")  # fmt: skip
     assert done.exit_code == 1
     assert "keyact alphapose convert fast.pth -o fastpose.onnx" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "joints"),
+    [
+        (["--save-alphapose", "r.json"], "r.json", 17),
+        (["--save-alphapose", "r.json", "--alphapose-format", "open"], "r.json", 18),
+        (["--save-alphapose", "sep-json"], "sep-json/one.json", 17),
+        (["--save-alphapose", "sep-json", "--alphapose-format", "cmu"], "sep-json/one.json", 18),
+    ],
+)
+def test_every_form_is_written_and_read_back(
+    invoke: Invoke, photo: Path, tmp_path: Path, arguments: list[str], file: str, joints: int
+) -> None:
+    done = invoke("predict", photo, *arguments, "--pose", "tiny-pose",
+                  "--detector", "tiny-detector", "--model", "tiny-action")  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    (found,) = read("alphapose", tmp_path / file)
+    assert found.image in ("one.png", "one") and len(found.people) == 1
+    assert len(found.people[0].keypoints) == joints
+    done = invoke("import", "alphapose", tmp_path / file, "--images", photo.parent)
+    assert done.exit_code == 0 and "1 photos, 1 people" in done.stdout
+
+
+def test_a_form_that_there_is_not(invoke: Invoke, photo: Path) -> None:
+    done = invoke("predict", photo, "--save-alphapose", "r.json", "--alphapose-format", "coco")
+    assert done.exit_code == 2 and "'open'" in done.stderr
+
+
+def test_the_commands_of_the_document(invoke: Invoke, tmp_path: Path) -> None:
+    """In their order, but the conversion, whose result a tiny network stands in for."""
+    (tmp_path / "photos").mkdir()
+    shutil.copy(demo_photo(), tmp_path / "photos" / "one.jpg")
+    make_pose(tmp_path / "fastpose.onnx", scores=False, family="alphapose", head="heatmap")
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL))
+    lines = [line for line in blocks.splitlines() if line.startswith("keyact")]
+    ran = 0
+    for line in lines:
+        _, *arguments = shlex.split(line)
+        if arguments[:2] == ["alphapose", "convert"]:
+            continue
+        if arguments[0] == "import":
+            invoke("predict", "photos", "--save-alphapose", "alphapose-results.json")
+        done = invoke(*arguments)
+        assert done.exit_code == 0, (line, done.stderr)
+        ran += 1
+    assert ran >= 6
+    assert (tmp_path / "sep-json" / "one.json").is_file()

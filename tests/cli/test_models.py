@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keyact import weights
+from keyact import detect, pose, weights
 
 Invoke = Callable[..., Any]
 
@@ -26,14 +26,30 @@ def test_the_table_lists_bundled_and_own_models(invoke: Invoke, home: Path) -> N
 
 def test_json_has_the_same_with_paths(invoke: Invoke, home: Path) -> None:
     done = invoke("models", "--json")
-    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    listed = json.loads(done.stdout)
+    rows = {row["name"]: row for row in listed if row["source"] != "backend"}
     assert set(rows) == {entry.name for entry in weights.entries()}
-    pose = rows["tiny-pose"]
-    assert (pose["kind"], pose["source"], pose["default"]) == ("pose", "user", False)
-    path = Path(pose["path"])
+    row = rows["tiny-pose"]
+    assert (row["kind"], row["source"], row["default"]) == ("pose", "user", False)
+    path = Path(row["path"])
     assert path == home / "models" / "pose.onnx"
-    assert pose["bytes"] == path.stat().st_size
-    assert pose["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert row["bytes"] == path.stat().st_size
+    assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {tuple(row) for row in listed} == {tuple(listed[0])}
+
+
+def test_backends_are_listed_with_what_they_need(invoke: Invoke, monkeypatch: Any) -> None:
+    monkeypatch.setattr("keyact.backends.find_spec", lambda package: None)
+    done = invoke("models")
+    listed = json.loads(invoke("models", "--json").stdout)
+    for kind, backends in (("pose", pose.BACKENDS), ("detector", detect.BACKENDS)):
+        rows = {r["name"]: r for r in listed if (r["kind"], r["source"]) == (kind, "backend")}
+        assert set(rows) == set(backends)
+        for name, backend in backends.items():
+            (line,) = [ln for ln in done.stdout.splitlines() if f"{kind} {backend.form} " in
+                       " ".join(ln.split())]  # fmt: skip
+            assert (f"pip install 'keyact[{backend.extra}]'" in line) is bool(backend.package)
+            assert rows[name]["installed"] is (backend.package is None)
 
 
 def test_what_is_not_a_model_is_left_out(invoke: Invoke, tmp_path: Path, monkeypatch: Any) -> None:

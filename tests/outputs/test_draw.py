@@ -63,6 +63,8 @@ def photo(width: int, height: int) -> np.ndarray:
         ({"track_id": 3}, "#3 golf 87% · standing"),
         ({"action": "unknown"}, "unknown · standing"),
         ({"actions": ()}, "golf · standing"),
+        ({"action": "unknown", "actions": ()}, "standing"),  # key points alone
+        ({"action": "unknown", "actions": (), "posture": None}, ""),
         (
             {"action": "disc_throw", "actions": (Action(label="disc_throw", probability=1),)},
             "disc throw 100% · standing",

@@ -147,25 +147,28 @@ def batches(
     width: int,
     seed: int,
     start_step: int = 0,
-    threads: int = 1,
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless augmented batches; the order depends on the seed and the step alone."""
+    cycle: int = 1 << 60,
+) -> Iterator[tuple]:
+    """Endless augmented batches after their step; the seed and ``step % cycle`` tell all of them.
+
+    With a ``cycle`` the same batches come again and again, in another order each time.
+    """
     ready: queue.Queue = queue.Queue(maxsize=6)
-    steps = iter(range(start_step, 1 << 60))
-    lock = threading.Lock()
 
     def work() -> None:
+        step = start_step
         while True:
-            with lock:
-                step = next(steps)
-            rng = np.random.default_rng([seed, step])
+            turn, place = divmod(step, cycle)
+            if turn:
+                place = int(np.random.default_rng([seed, turn]).permutation(cycle)[place])
+            rng = np.random.default_rng([seed, place])
             samples = [
                 augmented_sample(crops, int(i), height, width, rng)
                 for i in rng.integers(len(crops), size=size)
             ]
-            ready.put(tuple(np.stack(column) for column in zip(*samples, strict=True)))
+            ready.put((place, *(np.stack(column) for column in zip(*samples, strict=True))))
+            step += 1
 
-    for _ in range(threads):
-        threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True).start()
     while True:
         yield ready.get()

@@ -1,11 +1,11 @@
-"""Start FastPose-M's MobileNetV2 1.0 from the teacher's MobileNetV2 1.75, compressed.
+"""Start FastPose-M from its teacher: MobileNetV2 1.75 compressed to 1.0, the pyramid taken over.
 
     python -m training.fastpose_m.inherit --out work/inherited.weights.h5
 
-MoveNet Thunder's backbone is a MobileNetV2 1.75 that already sees bodies; a student that
-starts from ImageNet has to learn that from few photos. The bottlenecks of MobileNetV2 are
-linear, so the residual stream of a stage may be projected on fewer directions: those that
-keep most of what the next convolutions read from it. Of each expansion a subset of
+MoveNet Thunder is a MobileNetV2 1.75 that already sees bodies, with a thin feature pyramid on
+it; a student that starts from ImageNet has to learn that from few photos. The bottlenecks of
+MobileNetV2 are linear, so the residual stream of a stage may be projected on fewer directions:
+those that keep most of what the next convolutions read from it. Of each expansion a subset of
 channels is kept by forward selection, and every 1x1 convolution is refitted by least squares
 on the student's own activations, so that later layers make up for earlier losses (in the
 manner of channel pruning with reconstruction, He et al., ICCV 2017, and SliceGPT, Ashkboos et
@@ -21,9 +21,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.backbone import mobilenet_v2
-from training.fastpose_m import data
-from training.teachers import thunder_backbone
+from training.fastpose_m import data, model
+from training.teachers import thunder
 
 HEIGHT, WIDTH = 256, 192
 ROWS = 60_000  # activations (pixels) that a least-squares fit sees
@@ -122,17 +121,96 @@ def inherit(teacher: keras.Model, student: keras.Model, images: np.ndarray, seed
     def kernel(name: str) -> np.ndarray:
         return teacher.get_layer(name).kernel.numpy()[0, 0]
 
+    skip_of = {tap: f"skip{i}" for i, (tap, _, _) in enumerate(model.STEPS, 1)}
     # Stage "0" is the stem: Conv1 plays the expansion, expanded_conv the rest.
     theirs = ours = images
     for stage in [(0,), *STAGES]:
         outputs = stage_outputs(teacher, theirs, stage)
-        readers = [kernel(f"block_{b}_expand") for b in (*stage, stage[-1] + 1)[1:] if b < 17]
-        readers.append(np.eye(outputs[0].shape[-1]))  # what the up-sampling path may read
+        last = stage[-1]
+        readers = [kernel(f"block_{b}_expand") for b in (*stage, last + 1)[1:] if b < 17]
+        skip = skip_of.get(f"block_{last}_add")
+        if skip:
+            readers += [kernel(skip)] * 2
+        if last == 16:
+            readers.append(kernel("neck"))
         width = student.get_layer(name_of(stage[0], "project")).filters
         picks = rows_of(outputs[0], rng)
         mean, down, _ = basis([flat(o, picks) for o in outputs], readers, width, rng)
         for block, goal in zip(stage, outputs, strict=True):
             theirs, ours = one_block(teacher, student, block, theirs, ours, goal, mean, down, rng)
+        if skip:
+            fit_linear(student.get_layer(skip), ours, theirs, teacher.get_layer(skip), rng)
+    fit_neck(teacher, student, theirs, ours, rng)
+    copied = {f"duc{i}" for i in (1, 2, 3)} | {f"blend{i}" for i in (1, 2, 3)} | {"final", "maps"}
+    for layer in student.layers:
+        if layer.name.removesuffix("_dw") in copied:
+            layer.set_weights(teacher.get_layer(layer.name).get_weights())
+
+
+def fit_linear(layer, ours: np.ndarray, theirs: np.ndarray, goal, rng) -> None:
+    """Make the student's 1x1 ``layer`` on ``ours`` give what the teacher's gives on ``theirs``."""
+    rows = rows_of(ours, rng)
+    target = flat(theirs, rows) @ goal.kernel.numpy()[0, 0] + goal.bias.numpy()
+    weights, bias = regress(flat(ours, rows), target)
+    left = ((flat(ours, rows) @ weights + bias - target) ** 2).mean() / target.var(0).mean()
+    print(f"{layer.name}: loses {left:.3f}")
+    layer.set_weights([weights[None, None], bias])
+
+
+def fit_neck(teacher, student, theirs, ours, rng) -> None:
+    neck, fold = student.get_layer("neck"), student.get_layer("fold")
+    before = convolve(theirs, teacher.get_layer("neck"), relu=False)
+    hidden = np.clip(before, 0, 6)
+    target = convolve(hidden, teacher.get_layer("fold"), relu=False)
+    rows = rows_of(target, rng)
+    kept = select(flat(hidden, rows), flat(target, rows), neck.filters)
+    weights, bias = regress(flat(ours, rows), flat(before, rows)[:, kept])
+    neck.set_weights([weights[None, None], bias])
+    hidden = convolve(ours, neck, relu=True)
+    weights, bias = regress(flat(hidden, rows), flat(target, rows))
+    fold.set_weights([weights[None, None], bias])
+    lost = ((convolve(hidden, fold, relu=False) - target) ** 2).mean() / target.var(
+        (0, 1, 2)
+    ).mean()
+    print(f"neck: {before.shape[-1]} -> {len(kept)} channels, loses {lost:.3f}")
+
+
+def normalise(net: keras.Model, images: np.ndarray) -> None:
+    """Give every channel of the pyramid unit size, the function staying what it is.
+
+    Thunder's maps reach hundreds and its kernels are tiny: a gradient step that suits one
+    layer would wreck another.
+    """
+
+    def size(name: str) -> np.ndarray:
+        inner = keras.Model(net.input, net.get_layer(name).output)
+        return np.sqrt(np.square(inner.predict(images, CHUNK, verbose=0)).mean((0, 1, 2))) + 1e-3
+
+    def divide(name: str, scale: np.ndarray) -> None:
+        layer = net.get_layer(name)
+        layer.set_weights([np.asarray(w) / scale for w in layer.get_weights()])
+
+    def multiply_input(name: str, scale: np.ndarray) -> None:
+        layer = net.get_layer(name)
+        kernel, *bias = layer.get_weights()
+        layer.set_weights([kernel * scale[:, None], *bias])
+
+    for step in (1, 2, 3):
+        scale = size(f"add{step}")
+        for name in ("fold" if step == 1 else f"blend{step - 1}", f"skip{step}"):
+            divide(name, scale)
+        multiply_input(f"blend{step}_dw", scale)
+    scale = size("blend3_relu")
+    divide("blend3", scale)
+    multiply_input("final_dw", scale)
+    scale = size("final_relu")
+    divide("final", scale)
+    multiply_input("maps", scale)
+    for name in ("blend1", "blend2", "blend3", "final"):
+        scale = size(f"{name}_dw")
+        layer = net.get_layer(f"{name}_dw")
+        layer.set_weights([np.asarray(layer.get_weights()[0]) / scale[:, None]])
+        multiply_input(name, scale)
 
 
 def name_of(block: int, part: str) -> str:
@@ -190,21 +268,12 @@ def one_block(teacher, student, block, theirs, ours, goal, mean, down, rng):
     return goal, after
 
 
-def load(net: keras.Model, path: Path) -> None:
-    """Give a FastPose-M (:func:`training.fastpose_m.model.build`) the backbone in ``path``."""
-    backbone = mobilenet_v2(net.input_shape[1:], None)
-    backbone.load_weights(path)
-    learnt = {layer.name: layer for layer in backbone.layers}
-    for layer in net.layers:
-        if layer.weights and layer.name in learnt:
-            layer.set_weights(learnt[layer.name].get_weights())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--out", type=Path, default=Path("work/inherited.weights.h5"))
+    parser.add_argument("--teacher-out", type=Path, default=Path("work/teacher.weights.h5"))
     parser.add_argument("--crops", type=int, default=160)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -214,13 +283,17 @@ def main() -> None:
     picked = rng.choice(len(crops), args.crops, replace=False)
     images = np.stack([data.augmented_sample(crops, i, HEIGHT, WIDTH, rng)[0] for i in picked])
     images = images.astype(np.float32) / 127.5 - 1
-    teacher = thunder_backbone(
-        args.shared / "weights" / "movenet_thunder_fp16.tflite", HEIGHT, WIDTH
-    )
-    student = mobilenet_v2((HEIGHT, WIDTH, 3), None)
+    teacher = thunder(args.shared / "weights" / "movenet_thunder_fp16.tflite", HEIGHT, WIDTH)
+    normalise(teacher, images)
+    student = model.build(HEIGHT, WIDTH, None)
     inherit(teacher, student, images, args.seed)
+    theirs, ours = (
+        net.predict(images, CHUNK, verbose=0)["maps"].ravel() for net in (teacher, student)
+    )
+    print(f"map logits correlate by {np.corrcoef(theirs, ours)[0, 1]:.3f}")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     student.save_weights(args.out)
+    teacher.save_weights(args.teacher_out)  # normalised as the student is, to distil from
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""The network: MobileNetV2 1.0 up to stride 32, three pixel-shuffle (DUC) steps to stride 4.
+"""The network: MobileNetV2 1.0 to stride 32, three pixel-shuffle (DUC) steps back to stride 4.
 
-After FastPose (Fang et al., RMPE, ICCV 2017; AlphaPose, TPAMI 2022): the backbone's map is
-shuffled up by two (SE-free), then two dense up-sampling convolutions (Wang et al. 2018)
-bring it to stride 4. Differences, made for small networks: skips from strides 16, 8 and 4
-are added after each step, the loss is a cross-entropy over the spatial softmax of each map,
-and a per-joint score is read from the features at the joint.
+After FastPose (Fang et al., RMPE, ICCV 2017; AlphaPose, TPAMI 2022): dense up-sampling
+convolutions (Wang et al. 2018), each a 3x3 convolution and a pixel shuffle, bring the
+backbone's last map to stride 4. Differences, made for small networks: after each step a skip
+from the backbone is added and a separable convolution blends the two (as in MoveNet's feature
+pyramid, from which they can start, see :mod:`training.fastpose_m.inherit`), the loss is a
+cross-entropy over the spatial softmax of each map, and a per-joint score is read from the
+features at the joint.
 """
 
 from __future__ import annotations
@@ -18,6 +20,14 @@ from training.backbone import mobilenet_v2
 
 STRIDE = 4
 JOINTS = 17
+LAST = "block_16_project_BN"
+FOLD = 64  # channels of stride 32 in front of the first up-sampling
+STEPS = (  # skip's tap, channels of skip and up-sampled map, channels after blending
+    ("block_9_add", 64, 32),
+    ("block_5_add", 32, 24),
+    ("block_2_add", 24, 24),
+)
+FEATURES = 96
 
 
 @keras.saving.register_keras_serializable(package="keyact")
@@ -31,33 +41,51 @@ class PixelShuffle(layers.Layer):
         return ops.reshape(x, (-1, 2 * h, 2 * w, c // 4))
 
 
-def conv_norm(x, filters: int, size: int, name: str, relu: bool = True):
-    x = layers.Conv2D(filters, size, padding="same", use_bias=False, name=name)(x)
-    x = layers.BatchNormalization(momentum=0.97, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+@keras.saving.register_keras_serializable(package="keyact")
+class EdgePad(layers.Layer):
+    """(h, w, c) to (h + 2, w + 2, c), the border repeated, as bilinear up-sampling sees it."""
+
+    def call(self, x):
+        x = ops.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
+        return ops.concatenate([x[:, :, :1], x, x[:, :, -1:]], axis=2)
 
 
-def build(height: int, width: int, weights: str | Path | None) -> keras.Model:
-    """RGB / 127.5 - 1 (N, H, W, 3) to map logits (N, h, w, 17) and score logits (N, 17)."""
-    backbone = mobilenet_v2((height, width, 3), weights)
+def separable(x, filters: int, name: str):
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_dw")(x)
+    x = layers.Conv2D(filters, 1, name=name)(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
 
-    def tap(name: str):
-        return backbone.get_layer(name).output
 
-    x = conv_norm(tap("block_16_project_BN"), 640, 1, "neck", relu=False)
-    x = PixelShuffle(name="shuffle1")(x)
-    for step, (skip, width_out, up_to) in enumerate(
-        [("block_12_add", 160, 256), ("block_5_add", 64, 256), ("block_2_add", 64, None)], 1
-    ):
-        side = conv_norm(tap(skip), width_out, 1, f"skip{step}", relu=False)
-        x = layers.ReLU(name=f"merge{step}")(layers.Add(name=f"add{step}")([x, side]))
-        if up_to:
-            x = conv_norm(x, up_to, 3, f"duc{step}")
-            x = PixelShuffle(name=f"shuffle{step + 1}")(x)
-    features = conv_norm(x, 64, 3, "final")
+def build(
+    height: int,
+    width: int,
+    weights: str | Path | None,
+    alpha: float = 1.0,
+    neck: int = 640,
+    inner: bool = False,
+) -> keras.Model:
+    """RGB / 127.5 - 1 (N, H, W, 3) to map logits (N, h, w, 17) and score logits (N, 17).
+
+    ``inner`` also gives the blended maps, ``blend1`` to ``blend3``. With ``alpha`` 1.75 and
+    ``neck`` 1280 it has the shape of the teacher.
+    """
+    backbone = mobilenet_v2((height, width, 3), weights, alpha)
+    x = layers.Conv2D(neck, 1, name="neck")(backbone.get_layer(LAST).output)
+    x = layers.ReLU(6.0, name="neck_relu")(x)
+    x = layers.Conv2D(FOLD, 1, name="fold")(x)
+    blends = {}
+    for step, (tap, channels, blended) in enumerate(STEPS, 1):
+        x = EdgePad(name=f"edge{step}")(x)
+        x = layers.Conv2D(4 * channels, 3, name=f"duc{step}")(x)
+        x = PixelShuffle(name=f"shuffle{step}")(x)
+        skip = layers.Conv2D(channels, 1, name=f"skip{step}")(backbone.get_layer(tap).output)
+        x = layers.Add(name=f"add{step}")([x, skip])
+        x = blends[f"blend{step}"] = separable(x, blended, f"blend{step}")
+    features = separable(x, FEATURES, "final")
     maps = layers.Conv2D(JOINTS, 1, dtype="float32", name="maps")(features)
     scores = JointScore(name="scores")([maps, features])
-    return keras.Model(backbone.input, {"maps": maps, "scores": scores}, name="fastpose_m")
+    outputs = {"maps": maps, "scores": scores, **(blends if inner else {})}
+    return keras.Model(backbone.input, outputs, name="fastpose_m")
 
 
 @keras.saving.register_keras_serializable(package="keyact")
@@ -66,6 +94,8 @@ class JointScore(layers.Layer):
 
     The map is not trained through this branch: where a joint is stays the heatmap's affair.
     """
+
+    onnx_names = ("Cast/", "Cast_1/", "Cast_2/")  # kernel, peak, bias
 
     def build(self, shapes):
         (_, _, _, joints), (_, _, _, channels) = shapes

@@ -1,12 +1,14 @@
 """Train FastPose-M. Seeded, checkpointed, resumable.
 
+    python -m training.fastpose_m.inherit
     python -m training.fastpose_m.train --labels work/labels --shared ../shared \
-        --run work/fastpose_m --phases 128x96:8m:2e-3 192x160:14m:1.2e-3 256x192:30m:8e-4
+        --run work/fastpose_m --phases 256x192:60m:5e-4
 
-A phase is HxW:budget:learning-rate, the budget in minutes ("40m") or steps ("9000"): small
-pictures first, because coarse places are learnt several times faster on them. MobileNetV2's
-first blocks stay as ImageNet left them. Averaged weights are evaluated on held-out crops
-(sports18 val, yoga8 val) and kept.
+A phase is HxW:budget:learning-rate, the budget in minutes ("40m") or steps ("9000"). Besides
+the teacher's key points, which are averages over several views, the network learns the
+teacher's blended maps on the very crop it sees (feature distillation, Romero et al., ICLR
+2015): three dense targets per crop instead of 17 points. Averaged weights are evaluated on
+held-out crops (sports18 val, yoga8 val) and kept.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ import numpy as np
 import tensorflow as tf
 
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
-from training.fastpose_m import data, evaluate, inherit, model
-from training.schedule import Trainer, save_weights
+from training.fastpose_m import data, evaluate, model
+from training.schedule import Trainer, fast_precision, save_weights
 
 LEAST_SCORE = 0.12  # below it the teacher is guessing and where it points is not learnt
 BELIEF_WEIGHT = 0.5
+BLENDS = ("blend1", "blend2", "blend3")
 
 
 def targets(xy, spread, h: int, w: int, sigma: float):
@@ -45,11 +48,12 @@ def targets(xy, spread, h: int, w: int, sigma: float):
     return maps, tf.cast(inside, tf.float32)
 
 
-def make_loss(h: int, w: int, sigma: float):
-    def loss(net, image, xy, score, spread):
+def make_loss(h: int, w: int, sigma: float, distil: float):
+    def loss(net, image, xy, score, spread, *goals):
         goal, inside = targets(xy, spread, h, w, sigma)
         weight = inside * tf.where(score > LEAST_SCORE, score, 0.0)
-        out = net(tf.cast(image, tf.float32) / 127.5 - 1.0, training=True)
+        image = tf.cast(image, tf.float32) / 127.5 - 1.0
+        out = net(image, training=True)
         logits = tf.reshape(out["maps"], (-1, h * w, model.JOINTS))
         flat = tf.reshape(goal, (-1, h * w, model.JOINTS))
         cross = -tf.reduce_sum(flat * tf.nn.log_softmax(logits, axis=1), 1)
@@ -57,29 +61,59 @@ def make_loss(h: int, w: int, sigma: float):
         belief = tf.reduce_mean(
             tf.nn.sigmoid_cross_entropy_with_logits(score * inside, out["scores"])
         )
-        return {"loss": place + BELIEF_WEIGHT * belief, "place": place, "belief": belief}
+        losses = {"place": place, "belief": belief}
+        total = place + BELIEF_WEIGHT * belief
+        if goals:
+            gaps = [
+                tf.reduce_mean(
+                    tf.square(tf.cast(out[name], tf.float32) - tf.cast(goal, tf.float32))
+                )
+                for name, goal in zip(BLENDS, goals, strict=True)
+            ]
+            losses["distil"] = tf.add_n(gaps)
+            total += distil * losses["distil"]
+        return {"loss": total, **losses}
 
     return loss
+
+
+class Teacher:
+    """The teacher's blended maps of a crop, remembered: they cost as much as a training step."""
+
+    def __init__(self, path: Path, height: int, width: int, remember: int) -> None:
+        net = model.build(height, width, None, alpha=1.75, neck=1280, inner=True)
+        net.load_weights(path)
+        self._look = tf.function(lambda image: net(image, training=False))
+        self._seen: dict[int, list[np.ndarray]] = {}
+        self._remember = remember
+
+    def __call__(self, step: int, image: np.ndarray) -> list[np.ndarray]:
+        """``step`` says which batch it is: the same ``remember`` batches come again and again."""
+        place = step % self._remember
+        if place not in self._seen:
+            maps = self._look(tf.constant(image.astype(np.float32) / 127.5 - 1.0))
+            self._seen[place] = [np.asarray(maps[name], np.float16) for name in BLENDS]
+        return self._seen[place]
 
 
 def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_out) -> int:
     """Train at one input size; returns the number of steps taken since the very start."""
     size, budget, rate = phase.split(":")
     height, width = (int(side) for side in size.split("x"))
-    if previous is not None:
-        net = model.build(height, width, None)
-        net.load_weights(previous)
-    elif args.init in ("imagenet", "random"):
-        net = model.build(height, width, initial_weights(args.init, args.shared))
-    else:
-        net = model.build(height, width, None)
-        inherit.load(net, Path(args.init))
+    inherited = args.init not in ("imagenet", "random")
+    start = None if inherited or previous else initial_weights(args.init, args.shared)
+    net = model.build(height, width, start, inner=True)
+    if previous is not None or inherited:
+        net.load_weights(previous or args.init)
+    teacher = None
+    if args.distil:
+        teacher = Teacher(args.teacher, height, width, args.cycle)
     if args.freeze_until:
         freeze_until(net, args.freeze_until)
     body = {layer.name for layer in mobilenet_v2((height, width, 3), None).layers}
     head = {layer.name for layer in net.layers} - body
     h, w = height // model.STRIDE, width // model.STRIDE
-    loss = make_loss(h, w, args.sigma * height / 256)
+    loss = make_loss(h, w, args.sigma * height / 256, args.distil)
     trainer = Trainer(net, head, loss, float(rate), budget, args.backbone_rate)
 
     def keep() -> None:
@@ -92,8 +126,10 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
 
     recent: list[dict[str, float]] = []
     began = evaluated = time.time()
-    for image, *labels in data.batches(crops, args.batch, height, width, args.seed, step):
-        recent.append(trainer.step(image, *(np.asarray(a, np.float32) for a in labels)))
+    batches = data.batches(crops, args.batch, height, width, args.seed, step, cycle=args.cycle)
+    for place, image, *labels in batches:
+        goals = teacher(place, image) if teacher else ()
+        recent.append(trainer.step(image, *(np.asarray(a, np.float32) for a in labels), *goals))
         if trainer.done % 100 == 0:
             mean = {k: round(float(np.mean([r[k] for r in recent[-100:]])), 3) for k in recent[0]}
             speed = trainer.done * args.batch / (time.time() - began)
@@ -114,24 +150,26 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--run", type=Path, default=Path("work/fastpose_m"))
-    parser.add_argument(
-        "--phases", nargs="+", default=["128x96:8m:2e-3", "192x160:14m:1.2e-3", "256x192:30m:8e-4"]
-    )
+    parser.add_argument("--phases", nargs="+", default=["256x192:60m:5e-4"])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--sigma", type=float, default=1.8, help="cells of stride 4, at height 256")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=5)
     parser.add_argument(
-        "--init", default="imagenet", help='"imagenet", "random" or a file of inherit.py'
+        "--init",
+        default="work/inherited.weights.h5",
+        help='a file of inherit.py, "imagenet" or "random"',
     )
-    parser.add_argument("--backbone-rate", type=float, default=0.3, help="share of the rate")
-    parser.add_argument("--freeze-until", default="block_3_expand_relu", help='"" for nothing')
-    parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--teacher", type=Path, default=Path("work/teacher.weights.h5"))
+    parser.add_argument("--distil", type=float, default=1.0, help="weight of the blended maps")
+    parser.add_argument("--cycle", type=int, default=250, help="batches that come again and again")
+    parser.add_argument("--backbone-rate", type=float, default=1.0, help="share of the rate")
+    parser.add_argument("--freeze-until", default="expanded_conv_project_BN", help='"" for nothing')
     parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.mixed_precision.set_global_policy(args.precision)
+    keras.mixed_precision.set_global_policy(fast_precision())
     learnt_from = {"sports18": "train", "exercises": "train", "yoga8": "train"}
     crops = data.load(args.labels, args.shared, learnt_from)
     held_out = data.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})

@@ -17,38 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keyact.action.keypoint_fusion import softmax
+from keyact.train.calibration import calibrate
 from training import onnx_export
 from training.keypoint_fusion import data, model, verdict
-
-ACCEPTED_ACCURACY = 0.95  # of the val photos that are given a name, this share must be right
-
-
-def calibrate(logits: list[np.ndarray], labels: np.ndarray) -> dict[str, float]:
-    """Temperatures (for people, for photos) by likelihood, and the "unknown" threshold."""
-    everyone = np.concatenate(logits)
-    owner = np.repeat(labels, [len(one) for one in logits])
-    photos = np.stack([verdict.photo_logits(one) for one in logits])
-    temperature = best_temperature(photos, labels)
-    top = softmax(photos / temperature)
-    confidence, right = top.max(1), top.argmax(1) == labels
-    order = np.argsort(-confidence)
-    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero(running >= ACCEPTED_ACCURACY)
-    threshold = float(confidence[order][enough[-1]]) if len(enough) else 1.0
-    return {
-        "temperature": best_temperature(everyone, owner),
-        "photo_temperature": temperature,
-        "unknown_threshold": round(threshold, 3),
-    }
-
-
-def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of least negative log-likelihood (Guo et al. 2017), on a grid."""
-    grid = np.round(np.exp(np.linspace(np.log(0.3), np.log(4), 120)), 3)
-    rows = np.arange(len(labels))
-    cost = [-np.log(softmax(logits / t)[rows, labels] + 1e-12).mean() for t in grid]
-    return float(grid[int(np.argmin(cost))])
 
 
 def main() -> None:

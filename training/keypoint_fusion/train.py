@@ -19,9 +19,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training import onnx_export
 from training.backbone import freeze_until, initial_weights
 from training.keypoint_fusion import data, model, verdict
-from training.schedule import Trainer, save_weights
+from training.onnx_import import load_shipped
+from training.schedule import Trainer, fast_precision, save_weights
 
 SMOOTHING = 0.1
 
@@ -50,20 +52,28 @@ def main() -> None:
     parser.add_argument("--eval-minutes", type=float, default=6)
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument("--freeze-until", default="block_5_add")
-    parser.add_argument("--init", default="imagenet", choices=["imagenet", "random"])
+    parser.add_argument(
+        "--init",
+        default="imagenet",
+        choices=["imagenet", "random", "shipped"],
+        help="shipped: go on from the released weights",
+    )
     parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    keras.mixed_precision.set_global_policy(fast_precision())
     photos = data.load(args.people, args.shared, "train")
     held_out = data.load(args.people, args.shared, "val")
     print(f"{len(photos)} photos to learn from, {len(held_out)} to choose on", flush=True)
+    shipped = args.init == "shipped"
     net = model.build(
         len(photos.names),
-        initial_weights(args.init, args.shared),
+        None if shipped else initial_weights(args.init, args.shared),
         keypoints=not args.no_keypoints,
     )
+    if shipped:
+        load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
     start = 0
     if args.resume:
         net.load_weights(args.run / "last.weights.h5")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keyact import evaluate
 from keyact.action.keypoint_fusion import softmax
 from training.keypoint_fusion import data
 
@@ -66,40 +67,15 @@ def from_session(session) -> Predict:
 
 def figures(logits: list[np.ndarray], photos: data.Photos, meta: dict) -> dict[str, object]:
     """Accuracy, calibration and coverage of the photo verdicts."""
-    from sklearn.metrics import balanced_accuracy_score, f1_score
-
-    probability = softmax(np.stack([photo_logits(x) for x in logits]) / meta["photo_temperature"])
-    labels = photos.labels
-    confidence, best = probability.max(1), probability.argmax(1)
-    right = best == labels
-    person = np.array([len(boxes) > 0 for boxes in photos.boxes])
-    coverage = {}
-    for share in (1.0, 0.9, 0.8, 0.7, 0.5):
-        chosen = np.argsort(-confidence)[: max(1, round(share * len(labels)))]
-        coverage[f"{share:.0%}"] = round(float(right[chosen].mean()), 4)
-    named = confidence >= meta["unknown_threshold"]
-    return {
-        "photos": len(labels),
-        "top1": round(float(right.mean()), 4),
-        "top5": round(float((np.argsort(-probability)[:, :5] == labels[:, None]).any(1).mean()), 4),
-        "balanced_accuracy": round(float(balanced_accuracy_score(labels, best)), 4),
-        "macro_f1": round(float(f1_score(labels, best, average="macro")), 4),
-        "ece": round(expected_calibration_error(confidence, right), 4),
-        "photos_with_person": int(person.sum()),
-        "top1_with_person": round(float(right[person].mean()), 4),
-        "top1_without_person": round(float(right[~person].mean()), 4) if (~person).any() else None,
-        "accuracy_at_coverage": coverage,
-        "named_share": round(float(named.mean()), 4),
-        "named_accuracy": round(float(right[named].mean()), 4) if named.any() else None,
-    }
-
-
-def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """ECE with equal-width bins (Guo et al. 2017)."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[place == b].mean() - right[place == b].mean()) * (place == b).mean()
-        for b in range(bins)
-        if (place == b).any()
-    ]
-    return float(sum(gaps))
+    return evaluate.figures(
+        evaluate.Predictions(
+            labels=photos.names,
+            paths=tuple(photos.paths),
+            targets=photos.labels,
+            probabilities=softmax(
+                np.stack([photo_logits(x) for x in logits]) / meta["photo_temperature"]
+            ),
+            attributes={"people": np.array([len(boxes) for boxes in photos.boxes])},
+            unknown_threshold=meta["unknown_threshold"],
+        )
+    )

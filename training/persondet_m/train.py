@@ -15,9 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
+from training.onnx_import import load_shipped
 from training.persondet_m import data, evaluate, model
-from training.schedule import Trainer, save_weights
+from training.schedule import Trainer, fast_precision, save_weights
 
 
 def make_loss(size: int):
@@ -62,18 +64,26 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=6)
-    parser.add_argument("--init", default="imagenet", choices=["imagenet", "random"])
+    parser.add_argument(
+        "--init",
+        default="imagenet",
+        choices=["imagenet", "random", "shipped"],
+        help="shipped: go on from the released weights",
+    )
     parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    keras.mixed_precision.set_global_policy(fast_precision())
     photos = data.load(
         args.labels, args.shared, {"sports18": "train", "exercises": "train", "yoga8": "train"}
     )
     held_out = data.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})
     print(f"{len(photos)} photos to learn from, {len(held_out)} held out", flush=True)
-    net = model.build(args.size, initial_weights(args.init, args.shared))
+    shipped = args.init == "shipped"
+    net = model.build(args.size, None if shipped else initial_weights(args.init, args.shared))
+    if shipped:
+        load_shipped(net, onnx_export.WEIGHTS / "persondet_m.onnx")
     start = 0
     if args.resume:
         net.load_weights(args.run / "last.weights.h5")

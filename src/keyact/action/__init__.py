@@ -12,9 +12,10 @@ from pathlib import Path
 from keyact import weights
 from keyact.action.base import ActionModel
 from keyact.action.keypoint_fusion import KeypointFusion
+from keyact.action.temporal import SequenceModel
 from keyact.runtime import OnnxModel
 
-__all__ = ["ActionModel", "load", "names"]
+__all__ = ["ActionModel", "SequenceModel", "load", "load_sequence", "names"]
 
 
 def names() -> list[str]:
@@ -36,3 +37,25 @@ def load(name_or_path: str | Path = "keypoint-fusion", threads: int | None = Non
     """
     entry = weights.resolve("action", name_or_path)
     return KeypointFusion(OnnxModel(entry.path, threads=threads, sha256=entry.sha256), entry.name)
+
+
+def load_sequence(
+    name_or_path: str | Path | None = None, threads: int | None = None
+) -> SequenceModel | None:
+    """A sequence network by name, or from an ``.onnx`` file, for people in videos.
+
+    None stands for the default one; None is also the answer when there is no such network.
+
+    Raises
+    ------
+    UnknownNameError : no such network.
+    WeightsError : the file is not a sequence network, or not the one that was shipped.
+    """
+    if name_or_path is None:
+        known = weights.entries("sequence")
+        entry = next((entry for entry in known if entry.default), None)
+        if entry is None:
+            return None
+    else:
+        entry = weights.resolve("sequence", name_or_path)
+    return SequenceModel(OnnxModel(entry.path, threads=threads, sha256=entry.sha256), entry.name)

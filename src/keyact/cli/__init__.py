@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 import keyact
-from keyact.cli import alphapose, demo, import_, info, models, predict
+from keyact.cli import (
+    alphapose,
+    cache,
+    compare,
+    data,
+    demo,
+    evaluate,
+    explain,
+    import_,
+    info,
+    models,
+    pose,
+    pose_eval,
+    predict,
+    robustness,
+    train,
+)
 
 __all__ = ["app", "main"]
 
@@ -35,10 +51,16 @@ def _root(
     pass
 
 
-for command in (predict.predict, demo.demo, models.models, info.info):
+for command in (predict.predict, pose.pose, demo.demo, models.models, info.info):
     app.command()(command)
+for command in (evaluate.evaluate, robustness.robustness, compare.compare, explain.explain):
+    app.command()(command)
+app.command()(train.train)
+app.command("pose-eval")(pose_eval.pose_eval)
 app.command("import")(import_.import_)
 app.add_typer(alphapose.app, name="alphapose")
+app.add_typer(cache.app, name="cache")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

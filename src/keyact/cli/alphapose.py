@@ -30,10 +30,10 @@ def convert(
         str | None,
         typer.Option(
             "--head",
-            help="heatmap or regression (LOSS TYPE L1JointRegression in the network's "
-            "configuration): the tensors do not tell. For 17 and 26 joints heatmap when not "
-            "given, as in AlphaPose's published networks; for more joints there are both, so it "
-            "must be given.",
+            help="heatmap, regression (LOSS TYPE L1JointRegression in the network's "
+            "configuration) or combined (Combined): the tensors do not tell. For 17 and 26 joints "
+            "heatmap when not given, as in AlphaPose's published networks; for more joints there "
+            "are all, so it must be given.",
         ),
     ] = None,
     layout: Annotated[
@@ -41,7 +41,7 @@ def convert(
         typer.Option(
             "--layout",
             help="Skeleton of the joints; by their number when not given: 17 coco17, 26 halpe26, "
-            "133 coco133, 136 halpe136.",
+            "68 halpe68, 133 coco133, 136 halpe136.",
         ),
     ] = None,
     size: Annotated[
@@ -55,8 +55,8 @@ def convert(
 ) -> None:
     """Convert a checkpoint to ONNX. This needs the extra torch; the result does not.
 
-    Depth, width and number of joints are read from the checkpoint, and the ONNX file is compared
-    with it before it is kept. The weights stay yours, under the licence you have them by.
+    Depth, width and number of joints are read from the checkpoint; every tensor must be there and
+    have its place. The weights stay yours, under the licence you have them by.
     """
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     if not found:
@@ -77,7 +77,6 @@ def convert(
             f"{output}: FastPose with ResNet-{made.architecture.layers}, "
             f"{made.architecture.joints} joints ({made.layout}), {made.head} head, input {size}, "
             f"{made.bytes / 1e6:.1f} MB",
-            f"It differs from the checkpoint by {made.difference:.1e} of the largest value.",
             f"Use it: keyact predict PHOTO --pose alphapose:{output}",
         ):
             out.print(line, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What ``keyact predict`` tells a person: a table of findings and a closing line."""
+"""What ``keyact predict`` and ``keyact pose`` tell a person: findings and a closing line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from keyact.results import UNKNOWN, Action, FrameResult
 
 MAX_ROWS = 200  # more cannot be taken in; --json and --csv hold everything
+SEEN = 0.2  # joint score from which a joint counts, and is drawn
 
 
 @dataclass
@@ -50,22 +51,8 @@ class Summary:
     def table(self) -> Table:
         """The findings; empty when nothing was recognised."""
         table = Table(box=None, pad_edge=False)
-        table.add_column("Source", overflow="fold", ratio=2)
-        table.add_column("Person", justify="right")
-        table.add_column("Action", overflow="fold")
-        table.add_column("Posture", overflow="fold")
-        if self._top_k > 1:
-            table.add_column("Next best", style="dim", overflow="fold", ratio=2)
-        videos = [
-            (
-                f"{source} ({_count(clip.frames, 'frame')})",
-                f"≤ {clip.most_people}",
-                _shares(clip.actions, 1),
-                _shares(clip.postures, 1),
-                _shares(clip.actions, self._top_k, skip=1),
-            )
-            for source, clip in self._clips.items()
-        ]
+        self._add_columns(table)
+        videos = [self._video_row(source, clip) for source, clip in self._clips.items()]
         for row in self._rows + videos:
             # Text, because a file may well be called "holiday [red].jpg".
             table.add_row(*(Text(cell) for cell in row[: len(table.columns)]))
@@ -89,8 +76,25 @@ class Summary:
         """Rows that the table does not show."""
         return self._left_out
 
-    def _add_photo(self, result: FrameResult) -> None:
-        rows = [
+    def _add_columns(self, table: Table) -> None:
+        table.add_column("Source", overflow="fold", ratio=2)
+        table.add_column("Person", justify="right")
+        table.add_column("Action", overflow="fold")
+        table.add_column("Posture", overflow="fold")
+        if self._top_k > 1:
+            table.add_column("Next best", style="dim", overflow="fold", ratio=2)
+
+    def _video_row(self, source: str, clip: _Clip) -> tuple[str, ...]:
+        return (
+            f"{source} ({_count(clip.frames, 'frame')})",
+            f"≤ {clip.most_people}",
+            _shares(clip.actions, 1),
+            _shares(clip.postures, 1),
+            _shares(clip.actions, self._top_k, skip=1),
+        )
+
+    def _photo_rows(self, result: FrameResult) -> list[tuple[str, ...]]:
+        return [
             (
                 result.source,
                 str(number),
@@ -108,6 +112,9 @@ class Summary:
                 _others(result.image_action, result.image_actions, self._top_k),
             )
         ]
+
+    def _add_photo(self, result: FrameResult) -> None:
+        rows = self._photo_rows(result)
         room = MAX_ROWS - len(self._rows)
         self._rows += rows[:room]
         self._left_out += max(0, len(rows) - room)
@@ -117,6 +124,36 @@ class Summary:
         clip.most_people = max(clip.most_people, len(result.people))
         clip.actions.update([person.action for person in result.people] or [result.image_action])
         clip.postures.update(person.posture for person in result.people if person.posture)
+
+
+class PoseSummary(Summary):
+    """The same for key points alone: how many joints each person shows, instead of actions."""
+
+    def __init__(self) -> None:
+        super().__init__(top_k=1)
+
+    def _add_columns(self, table: Table) -> None:
+        table.add_column("Source", overflow="fold", ratio=2)
+        table.add_column("Person", justify="right")
+        table.add_column("Key points", justify="right")
+        table.add_column("Score", justify="right")
+        table.add_column("Posture", overflow="fold")
+
+    def _video_row(self, source: str, clip: _Clip) -> tuple[str, ...]:
+        frames = f"{source} ({_count(clip.frames, 'frame')})"
+        return frames, f"≤ {clip.most_people}", "", "", _shares(clip.postures, 1)
+
+    def _photo_rows(self, result: FrameResult) -> list[tuple[str, ...]]:
+        return [
+            (
+                result.source,
+                str(number),
+                f"{int((person.keypoints[:, 2] >= SEEN).sum())} of {len(person.keypoints)}",
+                f"{person.score:.2f}",
+                person.posture or "",
+            )
+            for number, person in enumerate(result.people, 1)
+        ] or [(result.source, "no one", "", "", "")]
 
 
 def _action(action: str, ranked: tuple[Action, ...]) -> str:

@@ -7,19 +7,40 @@ makes it, and by name into `BACKENDS`; it is asked for as ``"NAME"`` or ``"NAME:
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import cast
 
 from keyact import weights
+from keyact.backends import Backend, find_backend
 from keyact.detect.base import Detector
 from keyact.detect.onnx_detector import OnnxDetector
 from keyact.runtime import OnnxModel
 
 __all__ = ["BACKENDS", "Detector", "load", "names"]
 
-BACKENDS: dict[str, str] = {"whole-image": "whole_image", "precomputed": "precomputed"}
-"""Name -> module under ``keyact.detect`` of the detectors that are not of keyact's signature.
+BACKENDS: dict[str, Backend] = {
+    "boxes": Backend(
+        "keyact.detect.boxes",
+        "boxes:FILE.json",
+        "Boxes that you give, or AlphaPose's and COCO's detection lists",
+    ),
+    "precomputed": Backend(
+        "keyact.detect.precomputed",
+        "precomputed:FILE.jsonl",
+        "People of other programs, from the cache that keyact import makes",
+    ),
+    "whole-image": Backend(
+        "keyact.detect.whole_image",
+        "whole-image",
+        "One box round the whole photo, for pictures cropped to a person",
+    ),
+    "yolox": Backend(
+        "keyact.detect.yolox",
+        "yolox:FILE.onnx",
+        "Any YOLOX network whose first class is the person, such as those of COCO",
+    ),
+}
+"""Name -> the detectors that are not of keyact's signature.
 
 Its ``load(source, *, threads, score_threshold)`` is given what follows the colon of
 ``"NAME:FILE"``, or None.
@@ -49,10 +70,10 @@ def load(
     UnknownNameError : no such detector.
     WeightsError : the file is not a detector, or not the one that was shipped.
     """
-    name, _, source = str(name_or_path).partition(":")
-    if name in BACKENDS:
-        module = importlib.import_module(f"keyact.detect.{BACKENDS[name]}")
-        made = module.load(source or None, threads=threads, score_threshold=score_threshold)
+    found = find_backend("detector", name_or_path, BACKENDS)
+    if found is not None:
+        backend, source = found
+        made = backend.load(source, threads=threads, score_threshold=score_threshold)
         return cast(Detector, made)
     entry = weights.resolve("detector", name_or_path, also=BACKENDS)
     model = OnnxModel(entry.path, threads=threads, sha256=entry.sha256)

@@ -18,28 +18,64 @@ LETTERBOX_GREY = 114
 MAX_CANDIDATES = 1000  # boxes that reach the suppression, best first: bounds its time
 
 
-def letterbox(image: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """Fit a photo into the top left of a grey square.
+def letterbox(
+    image: NDArray[np.uint8], size: int | tuple[int, int], *, average: bool = True
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Fit a photo into the top left of a grey picture.
 
     Parameters
     ----------
     image : (h, w, 3) uint8.
-    size : side S of the square.
+    size : side of the square, or ``(H, W)``.
+    average : average where the photo shrinks; otherwise bilinear.
 
     Returns
     -------
-    canvas : (S, S, 3) uint8, channels as in ``image``; averaged where it shrinks.
+    canvas : (H, W, 3) uint8, channels as in ``image``.
     zoom : input pixels per photo pixel along x and y (they differ only by rounding).
     """
+    high, wide = (size, size) if isinstance(size, int) else size
     height, width = image.shape[:2]
-    scale = size / max(height, width)
+    scale = min(high / height, wide / width)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    canvas = np.full((size, size, 3), LETTERBOX_GREY, np.uint8)
+    method = cv2.INTER_AREA if average and scale < 1 else cv2.INTER_LINEAR
+    canvas = np.full((high, wide, 3), LETTERBOX_GREY, np.uint8)
     canvas[:new_height, :new_width] = cv2.resize(
         image, (new_width, new_height), interpolation=method
     )
     return canvas, (new_width / width, new_height / height)
+
+
+def select_boxes(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    *,
+    score_threshold: float,
+    nms_iou: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """From a network's candidates to what `keyact.detect.base.Detector` promises.
+
+    Parameters
+    ----------
+    boxes : (M, 4) xyxy in photo pixels; rows that are not finite are left out.
+    scores : (M,).
+    image : the photo they are in.
+    score_threshold : least score of a box.
+    nms_iou : overlap from which the weaker of two boxes is left out.
+    """
+    height, width = image.shape[:2]
+    usable = np.isfinite(boxes).all(1) & (scores >= score_threshold)
+    boxes, scores = boxes[usable], scores[usable].clip(0, 1)
+    boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
+    whole = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= 1
+    boxes, scores = boxes[whole], scores[whole]
+    best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
+    boxes, scores = boxes[best], scores[best]
+    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
+    kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, nms_iou)
+    index = np.sort(np.asarray(kept, np.intp).reshape(-1))
+    return boxes[index], scores[index]
 
 
 class OnnxDetector:
@@ -75,18 +111,8 @@ class OnnxDetector:
         canvas, zoom = letterbox(image, self.size)
         feed = np.ascontiguousarray(canvas[None, :, :, ::-1])
         out = self._model.run({"image": feed})
-        boxes = np.asarray(out["boxes"][0], np.float32) / np.array(zoom * 2, np.float32)
+        boxes = np.divide(out["boxes"][0], zoom * 2, dtype=np.float32)
         scores = np.asarray(out["scores"][0], np.float32)
-
-        height, width = image.shape[:2]
-        usable = np.isfinite(boxes).all(1) & (scores >= self.score_threshold)
-        boxes, scores = boxes[usable], scores[usable].clip(0, 1)
-        boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
-        whole = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= 1
-        boxes, scores = boxes[whole], scores[whole]
-        best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-        boxes, scores = boxes[best], scores[best]
-        corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
-        kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, self._nms_iou)
-        index = np.sort(np.asarray(kept, np.intp).reshape(-1))
-        return boxes[index], scores[index]
+        return select_boxes(
+            boxes, scores, image, score_threshold=self.score_threshold, nms_iou=self._nms_iou
+        )

@@ -12,11 +12,21 @@ from pathlib import Path
 
 from keyact.errors import InputError, UnknownNameError
 from keyact.formats import alphapose, coco, mediapipe, mmpose, openpose
-from keyact.formats.alphapose_writer import AlphaPoseWriter
+from keyact.formats.alphapose_writer import AlphaPoseFolder, AlphaPoseWriter, open_alphapose
 from keyact.formats.base import MAX_FILES, Format, Options, PhotoPeople, refuse
 from keyact.layouts import get_layout
 
-__all__ = ["FORMATS", "AlphaPoseWriter", "Format", "Options", "PhotoPeople", "get_format", "read"]
+__all__ = [
+    "FORMATS",
+    "AlphaPoseFolder",
+    "AlphaPoseWriter",
+    "Format",
+    "Options",
+    "PhotoPeople",
+    "get_format",
+    "open_alphapose",
+    "read",
+]
 
 FORMATS: dict[str, Format] = {
     entry.name: entry

@@ -42,7 +42,7 @@ from keyact.results import Person
 KEYS = {"cmu": ("bodies", "joints"), "open": ("people", "pose_keypoints_2d")}
 """Form -> key of the list of people, and of a person's joints."""
 
-_LAYOUTS = COMMON_LAYOUTS | {18: "openpose18"}
+_LAYOUTS = COMMON_LAYOUTS | {18: "openpose18", 68: "halpe68"}
 
 
 def read(path: Path, options: Options) -> Iterator[PhotoPeople]:

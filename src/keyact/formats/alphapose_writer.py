@@ -20,6 +20,7 @@ from keyact.layouts import convert, get_layout
 from keyact.results import FrameResult, Person
 
 Form = Literal["default", "cmu", "open"]
+FORMS: tuple[str, ...] = get_args(Form)
 
 VERSION = "AlphaPose v0.3"
 """What AlphaPose writes into its cmu and open forms, and so do we."""
@@ -49,7 +50,7 @@ class AlphaPoseWriter:
         self._target = Path(target)
         self._part = self._target.with_name(f".{self._target.name}.{os.getpid()}.part")
         self._first = True
-        self._owners: dict[str, str] = {}  # name of a result -> its source
+        self._names = _Names()
         self._written: set[str] = set()
         self._opening, self._closing = (b"[", b"\n]\n") if form == "default" else (b"{", b"\n}\n")
         self._file: BinaryIO | None = None
@@ -74,7 +75,7 @@ class AlphaPoseWriter:
         KeyactError : in the cmu and open forms, when the photo has been written already.
         """
         if isinstance(photo, FrameResult):
-            photo = PhotoPeople(self._name(photo), photo.people)
+            photo = PhotoPeople(self._names(photo), photo.people)
         if self._form == "default":
             lines = [json.dumps(entry) for entry in _default_entries(photo)]
         else:
@@ -106,18 +107,6 @@ class AlphaPoseWriter:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _name(self, result: FrameResult) -> str:
-        source = PurePath(result.source)
-        parts = [part for part in source.parts if part != source.anchor] or ["photo"]
-        if result.timestamp is not None or result.index:
-            parts[-1:] = [PurePath(parts[-1]).stem, f"{result.index}.jpg"]
-        name = ""
-        for length in range(1, len(parts) + 1):
-            name = "/".join(parts[-length:])
-            if self._owners.setdefault(name, result.source) == result.source:
-                break
-        return name
-
     def _put(self, text: bytes) -> None:
         if self._file is None:
             raise ValueError("the writer is closed")
@@ -131,40 +120,102 @@ class AlphaPoseWriter:
             ) from None
 
 
-def write_folder(folder: str | Path, photo: PhotoPeople, form: Form = "default") -> Path:
-    """Write one photo's people as a file of their own, as in AlphaPose's ``sep-json``.
+class AlphaPoseFolder:
+    """Write photos' people as AlphaPose's ``sep-json`` does, a file for each photo.
 
-    Returns
-    -------
-    The file, named by what stands before the first dot of the photo's name.
+    A file is named by what stands before the first dot of the photo's name, and replaces one of
+    an earlier run.
+
+    Parameters
+    ----------
+    folder : is made when it is missing.
+    form : as for `AlphaPoseWriter`; of ``"default"`` a file is the list of its photo.
 
     Raises
     ------
-    KeyactError : it cannot be written, or exists: ``a.1.jpg`` and ``a.2.jpg`` are both ``a``.
+    KeyactError : the folder cannot be made.
     UnknownNameError : no such form.
     """
-    _check_form(form)
-    name = Path(photo.image).name.split(".")[0]
-    path = Path(folder, f"{name}.json")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    content = _default_entries(photo) if form == "default" else _photo_entry(photo, form)
-    if not name or path.exists():
-        raise KeyactError(f"{path}: exists already or has no name; rename {photo.image!r}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content), "utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        raise KeyactError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-    return path
+
+    def __init__(self, folder: str | Path, form: Form = "default") -> None:
+        _check_form(form)
+        self._form = form
+        self._folder = Path(folder)
+        self._names = _Names()
+        self._written: dict[str, str] = {}  # file -> photo
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise KeyactError(f"{folder}: cannot be made: {error.strerror or error}") from None
+
+    def write(self, photo: PhotoPeople | FrameResult) -> None:
+        """Write a photo's or frame's file.
+
+        Raises
+        ------
+        KeyactError : it cannot be written, or would overwrite another photo's of this run:
+            ``a.1.jpg`` and ``a.2.jpg`` are both ``a``.
+        """
+        if isinstance(photo, FrameResult):
+            photo = PhotoPeople(self._names(photo), photo.people)
+        name = PurePath(photo.image).name.split(".")[0]
+        path = self._folder / f"{name}.json"
+        owner = self._written.setdefault(str(path).casefold(), photo.image)
+        if not name or owner != photo.image:
+            reason = f"is the file of {owner!r} as well" if name else "has no name before its dot"
+            raise KeyactError(f"{path}: {photo.image!r} {reason}; rename one, or name a .json file")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        default = self._form == "default"
+        content = _default_entries(photo) if default else _photo_entry(photo, self._form)
+        try:
+            part.write_text(json.dumps(content), "utf-8")
+            os.replace(part, path)
+        except OSError as error:
+            raise KeyactError(f"{path}: cannot be written: {error.strerror or error}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Nothing is left to do; as in `AlphaPoseWriter`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def open_alphapose(target: str | Path, form: Form = "default") -> AlphaPoseWriter | AlphaPoseFolder:
+    """The writer of a ``.json`` file, or of a folder with a file for each photo."""
+    path = Path(target)
+    if path.suffix.lower() == ".json":
+        return AlphaPoseWriter(path, form)
+    return AlphaPoseFolder(path, form)
+
+
+class _Names:
+    """Names of results, told apart; see `AlphaPoseWriter.write`."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}  # name -> source
+
+    def __call__(self, result: FrameResult) -> str:
+        source = PurePath(result.source)
+        parts = [part for part in source.parts if part != source.anchor] or ["photo"]
+        if result.timestamp is not None or result.index:
+            parts[-1:] = [PurePath(parts[-1]).stem, f"{result.index}.jpg"]
+        name = ""
+        for length in range(1, len(parts) + 1):
+            name = "/".join(parts[-length:])
+            if self._owners.setdefault(name, result.source) == result.source:
+                break
+        return name
 
 
 def _check_form(form: str) -> None:
-    if form not in get_args(Form):
-        raise UnknownNameError("AlphaPose form", form, get_args(Form))
+    if form not in FORMS:
+        raise UnknownNameError("AlphaPose form", form, FORMS)
 
 
 def _default_entries(photo: PhotoPeople) -> list[dict[str, object]]:

@@ -79,7 +79,8 @@ def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]
 
 def label_text(person: Person) -> str:
     """The person's label: ``#3 golf 87% · standing``, parts that are not known left out."""
-    parts = [_action_text(person.action, person.actions)]
+    known = person.actions or person.action != UNKNOWN  # not of key points alone
+    parts = [_action_text(person.action, person.actions)] if known else []
     if person.posture and person.posture != UNKNOWN:
         parts.append(person.posture)
     track = "" if person.track_id is None else f"#{person.track_id} "
@@ -139,11 +140,13 @@ def _draw_person(scene: NDArray[Any], person: Person, colour: sv.Color, zoom: in
 def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
     import supervision as sv
 
-    if result.people:
-        boxes = [person.box for person in result.people]
-        labels = [label_text(person) for person in result.people]
+    numbers = [number for number, person in enumerate(result.people) if label_text(person)]
+    if numbers:
+        boxes = [result.people[number].box for number in numbers]
+        labels = [label_text(result.people[number]) for number in numbers]
         position = sv.Position.TOP_LEFT
-    elif result.image_actions:
+    elif result.image_actions and not result.people:
+        numbers = [0]
         boxes = [(0.0, 0.0, float(result.width), float(result.height))]
         labels = [f"whole photo: {_action_text(result.image_action, result.image_actions)}"]
         position = sv.Position.BOTTOM_LEFT
@@ -151,9 +154,8 @@ def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
         return scene
     font = max(_MIN_FONT, round(0.027 * math.sqrt(result.width * result.height)))
     padding = max(2, round(0.35 * font))
-    numbers = np.arange(len(labels))
     annotator = sv.RichLabelAnnotator(
-        color=sv.ColorPalette([_colour(number) for number in range(len(labels))]),
+        color=sv.ColorPalette([_colour(number) for number in numbers]),
         text_color=sv.Color.from_hex(_INK),
         font_size=font,
         text_padding=padding,
@@ -164,9 +166,9 @@ def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
     )
     picture: NDArray[np.uint8] = annotator.annotate(
         scene,
-        sv.Detections(xyxy=np.array(boxes, dtype=np.float32), class_id=numbers),
+        sv.Detections(xyxy=np.array(boxes, dtype=np.float32), class_id=np.arange(len(boxes))),
         labels=labels,
-        custom_color_lookup=numbers,
+        custom_color_lookup=np.arange(len(boxes)),
     )
     return picture
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from keyact.errors import KeyactError
+from keyact.outputs.audio import AudioTrack
 
 if TYPE_CHECKING:
     import av
@@ -102,6 +103,9 @@ class VideoWriter:
         Target, ending in .mp4, .mov or .mkv.
     rate : float or Fraction
         Frames per second.
+    audio_from : str or Path, optional
+        The video whose sound the clip gets, as far as the clip is long. Sound that cannot be
+        copied is left out.
 
     Raises
     ------
@@ -109,12 +113,19 @@ class VideoWriter:
         If the suffix is unknown or the file cannot be written.
     """
 
-    def __init__(self, path: str | Path, rate: float | Fraction) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        rate: float | Fraction,
+        audio_from: str | Path | None = None,
+    ) -> None:
         import av
 
         self.path = _checked(path, VIDEO_SUFFIXES)
         self._rate = Fraction(rate).limit_denominator(1001 * 60)
         self._stream: Any = None
+        self._audio = None if audio_from is None else AudioTrack(audio_from)
+        self._frames = 0
         with _reported(self.path):
             self._temporary = _temporary(self.path)
             self._container: av.container.OutputContainer | None = av.open(
@@ -142,6 +153,9 @@ class VideoWriter:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="bgr24")
             for packet in self._stream.encode(picture):
                 self._container.mux(packet)
+        self._frames += 1
+        if self._audio is not None:
+            self._audio.write_until(float(self._frames / self._rate))
 
     def close(self) -> None:
         """Finish the file and give it its name. A clip without frames is dropped."""
@@ -153,6 +167,8 @@ class VideoWriter:
                 if self._stream is not None:
                     for packet in self._stream.encode(None):
                         container.mux(packet)
+                if self._audio is not None:
+                    self._audio.close()
                 container.close()
                 if self._stream is not None:
                     os.replace(self._temporary, self.path)
@@ -161,6 +177,8 @@ class VideoWriter:
 
     def abort(self) -> None:
         """Drop what was written."""
+        if self._audio is not None:
+            self._audio.close()
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -186,6 +204,8 @@ class VideoWriter:
             self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
             self._stream.width, self._stream.height = width, height
             self._stream.pix_fmt = "yuv420p"
+            if self._audio is not None:
+                self._audio.attach(self._container)
 
 
 def _checked(path: str | Path, suffixes: tuple[str, ...]) -> Path:

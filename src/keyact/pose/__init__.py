@@ -7,11 +7,11 @@ makes it, and by name into `BACKENDS`; it is asked for as ``"NAME:FILE"``.
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import cast
 
 from keyact import weights
+from keyact.backends import Backend, find_backend
 from keyact.pose.alphapose import AlphaPose
 from keyact.pose.base import PoseEstimator
 from keyact.pose.onnx_pose import OnnxPose
@@ -19,11 +19,40 @@ from keyact.runtime import OnnxModel
 
 __all__ = ["BACKENDS", "PoseEstimator", "load", "names"]
 
-BACKENDS: dict[str, str] = {
-    "alphapose": "alphapose",
-    "precomputed": "precomputed",
+BACKENDS: dict[str, Backend] = {
+    "alphapose": Backend(
+        "keyact.pose.alphapose",
+        "alphapose:FILE.onnx",
+        "AlphaPose's FastPose, converted by keyact alphapose convert",
+    ),
+    "mediapipe": Backend(
+        "keyact.pose.mediapipe",
+        "mediapipe:FILE.task",
+        "MediaPipe's PoseLandmarker, 33 joints",
+        package="mediapipe",
+        extra="mediapipe",
+    ),
+    "movenet": Backend(
+        "keyact.pose.movenet",
+        "movenet:FILE",
+        "MoveNet Lightning or Thunder, .tflite (extra movenet) or .onnx",
+        package="ai_edge_litert",
+        extra="movenet",
+    ),
+    "precomputed": Backend(
+        "keyact.pose.precomputed",
+        "precomputed:FILE.jsonl",
+        "Key points of other programs, from the cache that keyact import makes",
+    ),
+    "rtmpose": Backend(
+        "keyact.pose.rtmpose",
+        "rtmpose[:FILE.onnx]",
+        "RTMPose through rtmlib, which downloads it when no file is given",
+        package="rtmlib",
+        extra="rtmpose",
+    ),
 }
-"""Name -> module under ``keyact.pose`` of the backends that bring their own runtime or signature.
+"""Name -> what brings its own runtime or signature.
 
 Its ``load(source, *, threads, flip_test, decode)`` is given what follows the colon of
 ``"NAME:FILE"``, or None.
@@ -54,11 +83,12 @@ def load(
     ------
     UnknownNameError : no such backend or decode method.
     WeightsError : the file is not a pose network, or not the one that was shipped.
+    KeyactError : the backend's package is not installed, or its file is missing.
     """
-    name, _, source = str(name_or_path).partition(":")
-    if name in BACKENDS:
-        module = importlib.import_module(f"keyact.pose.{BACKENDS[name]}")
-        made = module.load(source or None, threads=threads, flip_test=flip_test, decode=decode)
+    found = find_backend("pose backend", name_or_path, BACKENDS)
+    if found is not None:
+        backend, source = found
+        made = backend.load(source, threads=threads, flip_test=flip_test, decode=decode)
         return cast(PoseEstimator, made)
     entry = weights.resolve("pose", name_or_path, also=BACKENDS)
     model = OnnxModel(entry.path, threads=threads, sha256=entry.sha256)

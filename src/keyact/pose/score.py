@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def pose_score(keypoints: ArrayLike, box_scores: ArrayLike) -> NDArray[np.float32]:
-    """Score of each pose as AlphaPose defines it (Fang et al., TPAMI 2022).
+    """Score of each pose as AlphaPose writes it (its ``proposal_score``; MVIG-SJTU/AlphaPose#921).
 
     ``mean(joint scores) + box score + 1.25 * max(joint scores)``: from 0 to 3.25.
 

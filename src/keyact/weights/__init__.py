@@ -34,7 +34,7 @@ __all__ = [
     "user_models_dir",
 ]
 
-KINDS = ("detector", "pose", "action")
+KINDS = ("detector", "pose", "action", "sequence")
 MAX_FILE_BYTES = 512 * 2**20
 _HERE = Path(__file__).parent
 # Names come from files of unknown origin and end up in tables and error messages.
@@ -179,7 +179,12 @@ def parse_meta(metadata: dict[str, str], source: str) -> dict[str, Any]:
     return meta
 
 
-_SPOKEN = {"detector": "detector", "pose": "pose backend", "action": "action model"}
+_SPOKEN = {
+    "detector": "detector",
+    "pose": "pose backend",
+    "action": "action model",
+    "sequence": "sequence model",
+}
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,9 @@
 """AlphaPose's own FastPose networks, converted to ONNX by ``keyact alphapose convert``.
 
-Crops, heatmap decoding, flip test and the way back to the photo are AlphaPose's (Fang et al.,
-TPAMI 2022), so that a user's checkpoint gives here what it gives there. An ``.onnx`` file of
-this family is known by ``"family": "alphapose"`` in its metadata; it loads by its path alone as
-well as by ``"alphapose:FILE"``. Input ``image`` uint8 (N, H, W, 3) RGB, output ``heatmaps``
+Crops, heatmap decoding, flip test, the way back to the photo and pose NMS are AlphaPose's (Fang
+et al., TPAMI 2022), so that a user's checkpoint gives here what it gives there. An ``.onnx`` file
+of this family is known by ``"family": "alphapose"`` in its metadata; it loads by its path alone
+as well as by ``"alphapose:FILE"``. Input ``image`` uint8 (N, H, W, 3) RGB, output ``heatmaps``
 (N, K, H / 4, W / 4); the metadata gives ``layout``, ``input``, ``head`` and ``sigma``.
 """
 
@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from keyact import weights
 from keyact.errors import UnknownNameError, WeightsError
 from keyact.layouts import get_layout
-from keyact.pose.alphapose.network import STRIDE
+from keyact.pose.alphapose.network import FINE_JOINTS, HEADS, STRIDE
+from keyact.pose.alphapose.nms import alphapose_nms, constants_for
 from keyact.pose.crop import crop_people, crop_transforms, to_photo
 from keyact.pose.decode import METHODS, decode
+from keyact.pose.nms import MergedPoses
 from keyact.pose.onnx_pose import BATCH
 from keyact.runtime import OnnxModel
 
@@ -41,8 +43,8 @@ class AlphaPose:
     flip_test : average the maps with those of the mirrored crops.
     flip_shift : move the mirrored maps one cell to the right before that, as AlphaPose does,
         because its crops do not mirror onto themselves.
-    decode : None takes AlphaPose's own; for a heatmap head also one of
-        `keyact.pose.decode.METHODS`, where ``"quarter"`` is AlphaPose's own.
+    decode : None takes AlphaPose's own; for a heatmap head, and the body of a combined one, also
+        one of `keyact.pose.decode.METHODS`, where ``"quarter"`` is AlphaPose's own.
 
     Raises
     ------
@@ -74,10 +76,11 @@ class AlphaPose:
             and all(32 <= side <= 2048 and side % 32 == 0 for side in (height, width))
             and 0 < self.sigma <= 64
             and 0.5 <= self.margin <= 10
-            and self.head in ("heatmap", "regression")
+            and self.head in HEADS
+            and (self.head != "combined" or len(layout) in FINE_JOINTS)
         ):
             raise WeightsError(f"{model.source}: AlphaPose metadata out of range: {meta}")
-        own, methods = ("quarter", METHODS) if self.head == "heatmap" else ("integral", ())
+        own, methods = ("integral", ()) if self.head == "regression" else ("quarter", METHODS)
         if decode is not None and decode not in (own, *methods):
             raise UnknownNameError(f"decode method of a {self.head} head", decode, {own, *methods})
         self.name = name
@@ -101,6 +104,12 @@ class AlphaPose:
             poses[start : start + BATCH, :, 2] = scores.clip(0, 1)
         return poses
 
+    def suppress(
+        self, keypoints: ArrayLike, box_scores: ArrayLike, boxes: ArrayLike
+    ) -> MergedPoses:
+        """AlphaPose's pose NMS with the constants of this network; see `keyact.pose.nms`."""
+        return alphapose_nms(keypoints, boxes, constants_for(self._joints, self.head))
+
     def _transforms(self, boxes: ArrayLike) -> NDArray[np.float64]:
         # Like `crop_transforms`, but the centre of the box goes to (W / 2, H / 2), where keyact
         # takes ((W - 1) / 2, (H - 1) / 2); and cell i lies at input pixel 4 i, not 4 i + 1.5.
@@ -111,6 +120,13 @@ class AlphaPose:
     def _decode(self, maps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         if self.head == "regression":
             return decode_regression(maps)
+        if self.head == "combined":
+            body = self._joints - FINE_JOINTS[self._joints]
+            coarse, fine = self._peaks(maps[:, :body]), decode_regression(maps[:, body:])
+            return np.concatenate([coarse[0], fine[0]], 1), np.concatenate([coarse[1], fine[1]], 1)
+        return self._peaks(maps)
+
+    def _peaks(self, maps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         if self.decode == "quarter":
             return decode_heatmaps(maps)
         return decode(maps, self.decode, self.sigma)

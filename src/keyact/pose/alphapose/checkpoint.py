@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from keyact.errors import WeightsError
-from keyact.pose.alphapose.network import BLOCKS, CONV_DIMS, Architecture, fastpose
+from keyact.pose.alphapose.network import BLOCKS, CONV_DIMS, Architecture, tensor_shapes
 
 MAX_BYTES = 2**30
 """A FastPose with 152 layers has 0.3 GB."""
@@ -22,9 +25,9 @@ _NAMED = 3  # tensors named in an error; the rest are counted
 
 
 class Checkpoint(NamedTuple):
-    """A FastPose with its weights, as a torch module, and the hash of the file it came from."""
+    """The tensors of a FastPose by their published names, and the hash of their file."""
 
-    network: Any
+    tensors: dict[str, NDArray[np.float32]]
     architecture: Architecture
     sha256: str
 
@@ -60,19 +63,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
     tensors = _tensors(loaded, path)
     architecture = _architecture(tensors, path)
-    with torch.device("meta"):
-        network = fastpose(architecture)
-    wanted = network.state_dict()
     given = {name: value for name, value in tensors.items() if not name.endswith(_COUNTER)}
-    _compare({n: tuple(t.shape) for n, t in wanted.items() if not n.endswith(_COUNTER)},
-             {n: tuple(t.shape) for n, t in given.items()}, architecture, path)  # fmt: skip
+    shapes = {name: tuple(value.shape) for name, value in given.items()}
+    _compare(tensor_shapes(architecture), shapes, architecture, path)
     for name, value in given.items():
         dense = value.is_floating_point() and value.layout == torch.strided
         if not dense or not torch.isfinite(value).all():
             raise WeightsError(f"{path}: {name} holds something other than finite numbers")
-    network = fastpose(architecture)
-    network.load_state_dict({n: t.float() for n, t in given.items()}, strict=False)
-    return Checkpoint(network, architecture, hashlib.sha256(data).hexdigest())
+    # detach: a checkpoint may hold parameters, which ask for gradients.
+    arrays = {name: value.detach().float().numpy() for name, value in given.items()}
+    return Checkpoint(arrays, architecture, hashlib.sha256(data).hexdigest())
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,24 +1,42 @@
-"""AlphaPose's FastPose in torch, written from its papers, its configurations and the tensor
-names of its checkpoints (Fang et al., ICCV 2017 and TPAMI 2022).
+"""AlphaPose's FastPose, written from its papers, its configurations and the tensor names of its
+checkpoints (Fang et al., ICCV 2017 and TPAMI 2022).
 
 A ResNet of bottlenecks whose first block in each stage has a squeeze-and-excitation gate
 (Hu et al., CVPR 2018) without reduction; then three pixel shuffles of factor 2 (Shi et al.,
-CVPR 2016), the last two behind a 3 x 3 convolution, and the heatmaps.
+CVPR 2016), the last two behind a 3 x 3 convolution, and the heatmaps. It is laid out as an ONNX
+graph over the checkpoint's own tensors, so that neither torch nor its exporter takes part.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Bottlenecks per stage, by the number of layers."""
 
 CONV_DIMS = (128, 256)
-"""Channels in front of the heatmaps: AlphaPose's ``CONV_DIM``."""
+"""Channels in front of the heatmaps: AlphaPose's ``CONV_DIM``, 128 where it is not given."""
+
+HEADS = ("heatmap", "regression", "combined")
+"""What AlphaPose's ``LOSS`` is: ``MSELoss``; ``L1JointRegression``; ``Combined``, heatmaps for
+the body and regression for face and hands."""
+FINE_JOINTS = {68: 42, 133: 110, 136: 110}
+"""Number of joints -> how many of them, the last, are of face and hands."""
 
 STRIDE = 4
 MEAN = (0.406, 0.457, 0.480)
 """Taken off red, green and blue in 0 to 1; AlphaPose divides by no deviation."""
+
+Shape = tuple[int, ...]
+
+_OPSET = 17
+_IR = 8  # of the same age as the opset, so that old ONNX Runtimes read it
+_EPSILON = 1e-5  # torch's default, which AlphaPose keeps
 
 
 class Architecture(NamedTuple):
@@ -29,103 +47,136 @@ class Architecture(NamedTuple):
     joints: int
 
 
-def fastpose(architecture: Architecture) -> Any:
-    """The untrained network as a torch module.
+def tensor_shapes(architecture: Architecture) -> dict[str, Shape]:
+    """Name -> shape of every tensor, in the order of the network.
 
-    Takes uint8 (N, H, W, 3) RGB crops, H and W multiples of 32, and gives float32
-    (N, K, H / 4, W / 4) maps. Its tensors are named as in AlphaPose's checkpoints.
+    The names are those of AlphaPose's checkpoints, without the counters of batch norm.
     """
-    import torch
-    from torch import nn
+    shapes: dict[str, Shape] = {}
+    _lay_out(architecture, shapes.__setitem__, lambda *_, **__: "")
+    return shapes
 
-    # The classes stand in here because torch is an extra: the module can be imported without.
 
-    class Gate(nn.Module):
-        def __init__(self, channels: int) -> None:
-            super().__init__()
-            self.fc = nn.Sequential(
-                nn.Linear(channels, channels),
-                nn.ReLU(),
-                nn.Linear(channels, channels),
-                nn.Sigmoid(),
-            )
+def fastpose(
+    architecture: Architecture,
+    tensors: Mapping[str, NDArray[np.float32]],
+    input_size: tuple[int, int],
+    meta: Mapping[str, Any],
+) -> bytes:
+    """The network as an ONNX file.
 
-        def forward(self, x: Any) -> Any:
-            return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+    Parameters
+    ----------
+    tensors : by the names and of the shapes of `tensor_shapes`.
+    input_size : ``(H, W)`` of the crops, multiples of 32.
+    meta : what the file says of itself.
 
-    class Bottleneck(nn.Module):
-        def __init__(self, channels: int, width: int, stride: int, first: bool) -> None:
-            super().__init__()
-            out = 4 * width
-            self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(width)
-            self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(width)
-            self.conv3 = nn.Conv2d(width, out, 1, bias=False)
-            self.bn3 = nn.BatchNorm2d(out)
-            if first:
-                self.se = Gate(out)
-                self.downsample = nn.Sequential(
-                    nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
-                )
-            self.first = first
+    Returns
+    -------
+    ``image`` uint8 (N, H, W, 3) RGB to ``heatmaps`` float32 (N, K, H / 4, W / 4).
+    """
+    from onnx import TensorProto, helper, numpy_helper
 
-        def forward(self, x: Any) -> Any:
-            y = torch.relu(self.bn1(self.conv1(x)))
-            y = torch.relu(self.bn2(self.conv2(y)))
-            y = self.bn3(self.conv3(y))
-            if self.first:
-                return torch.relu(self.se(y) + self.downsample(x))
-            return torch.relu(y + x)
+    nodes: list[Any] = []
+    weights: list[Any] = []
 
-    class Backbone(nn.Module):
-        layer1: Any
-        layer2: Any
-        layer3: Any
-        layer4: Any
+    def want(name: str, shape: Shape) -> None:
+        weights.append(numpy_helper.from_array(np.ascontiguousarray(tensors[name]), name))
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-            self.bn1 = nn.BatchNorm2d(64)
-            self.pool = nn.MaxPool2d(3, 2, 1)
-            channels = 64
-            for stage, count in enumerate(BLOCKS[architecture.layers]):
-                width = 64 << stage
-                blocks = []
-                for block in range(count):
-                    stride = 2 if stage and not block else 1
-                    blocks.append(Bottleneck(channels, width, stride, first=not block))
-                    channels = 4 * width
-                self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+    def node(kind: str, *inputs: str, **attributes: Any) -> str:
+        output = f"{kind.lower()}_{len(nodes)}"
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
 
-        def forward(self, x: Any) -> Any:
-            x = self.pool(torch.relu(self.bn1(self.conv1(x))))
-            return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+    for name, values in (
+        ("white", np.float32(255)),
+        ("mean", np.array(MEAN, np.float32)),
+        ("spatial", np.array([2, 3])),
+    ):
+        weights.append(numpy_helper.from_array(np.asarray(values), name))
+    heatmaps = _lay_out(architecture, want, node)
+    nodes.append(helper.make_node("Identity", [heatmaps], ["heatmaps"]))
+    height, width = input_size
+    maps: list[str | int | None] = ["n", architecture.joints, height // STRIDE, width // STRIDE]
+    graph = helper.make_graph(
+        nodes,
+        "fastpose",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", height, width, 3])],
+        [helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, maps)],
+        weights,
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
+        producer_name="keyact",
+    )
+    helper.set_model_props(model, {"keyact": json.dumps(meta)})
+    return bytes(model.SerializeToString())
 
-    class Upsampling(nn.Module):
-        def __init__(self, channels: int, out: int) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(channels, 4 * out, 3, 1, 1, bias=False)
-            self.bn = nn.BatchNorm2d(4 * out)
-            self.shuffle = nn.PixelShuffle(2)
 
-        def forward(self, x: Any) -> Any:
-            return self.shuffle(torch.relu(self.bn(self.conv(x))))
+def _lay_out(
+    architecture: Architecture, want: Callable[[str, Shape], None], node: Callable[..., str]
+) -> str:
+    """Go through the network once: ``want`` each tensor, make each ``node``; the last output."""
 
-    class FastPose(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.preact = Backbone()
-            self.suffle1 = nn.PixelShuffle(2)  # spelt so by AlphaPose
-            self.duc1 = Upsampling(512, 256)
-            self.duc2 = Upsampling(256, architecture.conv_dim)
-            self.conv_out = nn.Conv2d(architecture.conv_dim, architecture.joints, 3, 1, 1)
-            self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+    def conv(x: str, name: str, shape: Shape, stride: int = 1, bias: bool = False) -> str:
+        names = [f"{name}.weight", f"{name}.bias"][: 1 + bias]
+        for one, size in zip(names, (shape, shape[:1]), strict=False):
+            want(one, size)
+        return node("Conv", x, *names, strides=[stride] * 2, pads=[shape[-1] // 2] * 4)
 
-        def forward(self, crops: Any) -> Any:
-            x = crops.permute(0, 3, 1, 2).to(torch.float32) / 255 - self.mean
-            x = self.suffle1(self.preact(x))
-            return self.conv_out(self.duc2(self.duc1(x)))
+    def norm(x: str, name: str, channels: int) -> str:
+        names = [f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+        for one in names:
+            want(one, (channels,))
+        return node("BatchNormalization", x, *names, epsilon=_EPSILON)
 
-    return FastPose().eval()
+    def linear(x: str, name: str, channels: int) -> str:
+        want(f"{name}.weight", (channels, channels))
+        want(f"{name}.bias", (channels,))
+        return node("Gemm", x, f"{name}.weight", f"{name}.bias", transB=1)
+
+    def gated(x: str, name: str, channels: int) -> str:
+        gate = node("Flatten", node("GlobalAveragePool", x))
+        gate = node("Relu", linear(gate, f"{name}.fc.0", channels))
+        gate = node("Sigmoid", linear(gate, f"{name}.fc.2", channels))
+        return node("Mul", x, node("Unsqueeze", gate, "spatial"))
+
+    def bottleneck(x: str, name: str, channels: int, width: int, stride: int, first: bool) -> str:
+        y = conv(x, f"{name}.conv1", (width, channels, 1, 1))
+        y = node("Relu", norm(y, f"{name}.bn1", width))
+        y = conv(y, f"{name}.conv2", (width, width, 3, 3), stride)
+        y = node("Relu", norm(y, f"{name}.bn2", width))
+        y = conv(y, f"{name}.conv3", (4 * width, width, 1, 1))
+        y = norm(y, f"{name}.bn3", 4 * width)
+        if first:
+            y = gated(y, f"{name}.se", 4 * width)
+            x = conv(x, f"{name}.downsample.0", (4 * width, channels, 1, 1), stride)
+            x = norm(x, f"{name}.downsample.1", 4 * width)
+        return node("Relu", node("Add", y, x))
+
+    def shuffled(x: str) -> str:
+        return node("DepthToSpace", x, blocksize=2, mode="CRD")  # torch's PixelShuffle
+
+    def upsampled(x: str, name: str, channels: int, out: int) -> str:
+        x = conv(x, f"{name}.conv", (4 * out, channels, 3, 3))
+        return shuffled(node("Relu", norm(x, f"{name}.bn", 4 * out)))
+
+    x = node("Sub", node("Div", node("Cast", "image", to=1), "white"), "mean")
+    x = node("Transpose", x, perm=[0, 3, 1, 2])
+    x = norm(conv(x, "preact.conv1", (64, 3, 7, 7), 2), "preact.bn1", 64)
+    x = node("MaxPool", node("Relu", x), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    channels = 64
+    for stage, blocks in enumerate(BLOCKS[architecture.layers]):
+        width = 64 << stage
+        for block in range(blocks):
+            stride = 2 if stage and not block else 1
+            name = f"preact.layer{stage + 1}.{block}"
+            x = bottleneck(x, name, channels, width, stride, first=not block)
+            channels = 4 * width
+    x = shuffled(x)  # AlphaPose's ``suffle1``, spelt so, which has no tensors
+    x = upsampled(x, "duc1", 512, 256)
+    x = upsampled(x, "duc2", 256, architecture.conv_dim)
+    shape = (architecture.joints, architecture.conv_dim, 3, 3)
+    return conv(x, "conv_out", shape, bias=True)

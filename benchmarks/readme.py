@@ -1,0 +1,115 @@
+"""Write the figures of the README from the result files, so that none is typed.
+
+    python benchmarks/readme.py            # fill the blocks between <!-- figures: ... --> marks
+    python benchmarks/readme.py --check    # exit 1 when the README says something else
+
+The files come from the commands in CONTRIBUTING.md; each table says which.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+README = ROOT / "README.md"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    options = parser.parse_args()
+    old = README.read_text("utf-8")
+    new = filled(old)
+    if options.check:
+        sys.exit(0 if new == old else "README.md is out of date: python benchmarks/readme.py")
+    README.write_text(new, "utf-8")
+
+
+def filled(text: str) -> str:
+    """The README with its blocks of figures made anew."""
+    for name, make in BLOCKS.items():
+        pattern = rf"(<!-- figures: {name} -->\n).*?(<!-- /figures -->)"
+        text, count = re.subn(pattern, lambda m: f"{m[1]}{make()}\n{m[2]}", text, flags=re.DOTALL)  # noqa: B023
+        if count != 1:
+            raise SystemExit(f"README.md: expected one block of figures {name!r}, found {count}")
+    return text
+
+
+def accuracy() -> str:
+    sports, pose, people = (_json(f"{n}.json") for n in ("sports18", "fastpose_m", "persondet_m"))
+    test, val = sports["test"], sports["val"]
+    held_out, flipped = pose["held-out crops"], pose["held-out crops, flip test"]
+    human = _keypoint_row()
+    found = people["teacher >= .5, area > 64x64"]
+    crowd = people["photos with 5+ people, area > 64x64"]
+    return _table(
+        ("what", "on", "figure"),
+        [
+            ("action, top-1", f"sports18 test, {test['photos']:,} photos", _share(test["top1"])),
+            ("balanced accuracy / macro-F1", "the same",
+             f"{_share(test['balanced_accuracy'])} / {_share(test['macro_f1'])}"),
+            ("top-1 where a person was found / not", "the same",
+             f"{_share(test['top1_with_person'])} / {_share(test['top1_without_person'])}"),
+            ("calibration error (ECE, 15 bins)", "the same", _share(test["ece"])),
+            ("right among the photos that get a name", "the same",
+             f"{_share(test['named_accuracy'])} of {_share(test['named_share'])}"),
+            ("action, top-1 (what choices were made on)", f"sports18 val, {val['photos']} photos",
+             _share(val["top1"])),
+            ("key points, mean OKS, true boxes", "12 people of 4 COCO photos, human labels",
+             human["oks_true_boxes"]),
+            ("key points, mean OKS, own boxes", "the same", human["oks_detector"]),
+            ("key points, PCK@0.1 against the teacher (flip test)",
+             f"{held_out['crops']:,} held-out crops",
+             f"{_share(held_out['pck@0.1'])} ({_share(flipped['pck@0.1'])})"),
+            ("people, recall / precision against the teacher",
+             f"{people['held-out photos']:,} held-out photos, boxes over 64 × 64 px",
+             f"{_share(found['recall'])} / {_share(found['precision'])}"),
+            ("the same in photos of 5 and more people", "the same",
+             f"{_share(crowd['recall'])} / {_share(crowd['precision'])}"),
+        ],
+    )  # fmt: skip
+
+
+def speed() -> str:
+    rows = _csv("pipeline.csv")
+    table = _table(("stage", "value"), [(r["what"], f"{r['value']} {r['unit']}") for r in rows])
+    return f"{table}\n\n{rows[0]['setting']}."
+
+
+def _keypoint_row() -> dict[str, str]:
+    """The shipped setting among the levers of the key points."""
+    rows = _csv("keypoints.csv")
+    return next(row for row in rows if row["lever"] == "flip" and row["value"] == "off")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}".lstrip("0") if value < 1 else f"{value:.3f}"
+
+
+def _json(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((RESULTS / name).read_text("utf-8"))
+    return loaded
+
+
+def _csv(name: str) -> list[dict[str, str]]:
+    with (RESULTS / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+BLOCKS = {"accuracy": accuracy, "speed": speed}
+
+
+if __name__ == "__main__":
+    main()

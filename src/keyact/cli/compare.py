@@ -1,0 +1,152 @@
+"""``keyact compare``: models side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from keyact.cli.judging import (
+    Failures,
+    Format,
+    Jobs,
+    Limit,
+    OnlyKnown,
+    Resamples,
+    Seed,
+    Split,
+    bars,
+    labelled,
+)
+from keyact.cli.options import Detector, Pose
+from keyact.cli.terminal import FAILED, complain, console, one_line_errors
+from keyact.errors import KeyactError
+
+if TYPE_CHECKING:
+    from keyact.evaluate.comparison import Compared
+    from keyact.evaluate.robustness_report import Robustness
+
+
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Names of `keyact models`, or .onnx files."),
+    ],
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="DATA", help="Labelled photos: a folder or a manifest."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Where the report goes.")
+    ] = Path("comparison"),
+    format: Format = None,
+    split: Split = None,
+    robust: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Run the 15 corruptions too; takes 75 times as long per severity."
+        ),
+    ] = False,
+    severities: Annotated[
+        list[int] | None,
+        typer.Option("--severity", min=1, max=5, help="Of --robustness; all five without it."),
+    ] = None,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Of each latency.")] = 60,
+    only_known: OnlyKnown = False,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    limit: Limit = None,
+    pose: Pose = "fastpose-m",
+    detector: Detector = "persondet-m",
+    jobs: Jobs = None,
+) -> None:
+    """Compare models on the same photos: accuracy, calibration, size, speed and memory.
+
+    The first model is what the others are tested against (McNemar). What was measured is kept in
+    --out, so that a stopped run goes on there and a further model costs only itself. Writes
+    comparison.csv, comparison.md and pareto.png. A model that cannot be measured is reported and
+    left out; the exit status is then 1.
+    """
+    messages = console(stderr=True)
+    failures = Failures(messages)
+    missing: list[str] = []
+
+    def left_out(name: str, error: KeyactError) -> None:
+        missing.append(name)
+        complain(f"{name}: {error}", messages)
+
+    with one_line_errors():
+        from keyact.data.people import find_people
+        from keyact.evaluate.comparison import compare as measure
+        from keyact.evaluate.comparison import save_comparison
+        from keyact.evaluate.perturbations import CORRUPTIONS
+        from keyact.evaluate.robustness import measure_robustness
+
+        dataset, _ = labelled(data, format, split, limit, seed)
+        with bars(messages) as progress:
+
+            def bear(model: str) -> Robustness:
+                return measure_robustness(
+                    model,
+                    dataset,
+                    out / "cache",
+                    perturbations=CORRUPTIONS,
+                    severities=severities or (1, 2, 3, 4, 5),
+                    detector=detector,
+                    pose=pose,
+                    seed=seed,
+                    jobs=jobs,
+                    only_known=only_known,
+                    progress=progress,
+                )
+
+            table = measure(
+                models,
+                dataset,
+                out,
+                lambda paths: find_people(paths, detector=detector, pose=pose, jobs=jobs),
+                robustness=bear if robust else None,
+                resamples=resamples,
+                runs=runs,
+                seed=seed,
+                jobs=jobs,
+                only_known=only_known,
+                on_photo_error=failures,
+                on_model_error=left_out,
+                progress=progress,
+            )
+        save_comparison(out, table)
+        _print(table)
+        messages.print(f"Wrote {out / 'comparison.csv'}, .md and pareto.png", markup=False)
+        if missing or failures.count:
+            raise typer.Exit(FAILED)
+
+
+def _print(table: list[Compared]) -> None:
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("Model", overflow="fold")
+    for column in (
+        "Top-1", "Interval", "Balanced", "ECE", "p", "Corrupted", "Params", "MACs", "MB",
+        "ms (1)", "ms (2)", "Memory",
+    ):  # fmt: skip
+        shown.add_column(column, justify="right")
+    for row in table:
+        shown.add_row(
+            Text(row.model),
+            f"{row.top1:.4f}",
+            f"{row.top1_low:.3f}–{row.top1_high:.3f}",
+            f"{row.balanced_accuracy:.4f}",
+            f"{row.ece:.4f}",
+            "" if row.p_vs_first is None else f"{row.p_vs_first:.2g}",
+            "" if row.corruption_accuracy is None else f"{row.corruption_accuracy:.4f}",
+            f"{row.parameters / 1e6:.2f} M",
+            f"{row.macs / 1e6:.0f} M",
+            f"{row.bytes / 1e6:.1f}",
+            f"{row.ms_1_p50:.1f}",
+            "" if row.ms_2_p50 is None else f"{row.ms_2_p50:.1f}",
+            "" if row.memory_mb is None else f"{row.memory_mb:.0f} MB",
+        )
+    console().print(shown)

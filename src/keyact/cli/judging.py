@@ -1,0 +1,134 @@
+"""What ``keyact evaluate``, ``robustness`` and ``compare`` share: labelled photos and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from keyact.cli.terminal import complain
+from keyact.errors import InputError
+
+if TYPE_CHECKING:
+    from keyact.data.base import Dataset
+
+Data: TypeAlias = Annotated[
+    str, typer.Argument(metavar="DATA", help="Labelled photos: a folder or a manifest.")
+]
+Format: TypeAlias = Annotated[
+    str | None, typer.Option("--format", help="Format of DATA; told by its files when not given.")
+]
+Split: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="train, val, test or all. Without it: val, or everything where there are no splits.",
+    ),
+]
+Limit: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Take this many photos, evenly from the labels."),
+]
+OnlyKnown: TypeAlias = Annotated[
+    bool,
+    typer.Option("--only-known", help="Leave photos out whose label the model does not know."),
+]
+Jobs: TypeAlias = Annotated[
+    int | None, typer.Option("--jobs", min=1, help="Photos at once; one per CPU when not given.")
+]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")]
+Resamples: TypeAlias = Annotated[
+    int, typer.Option("--resamples", min=0, help="Of the bootstrap; 0 leaves intervals out.")
+]
+
+ProgressOf: TypeAlias = Callable[[str], Callable[[int, int], None]]
+
+
+def labelled(
+    data: str, format: str | None, split: str | None, limit: int | None, seed: int
+) -> tuple[Dataset, str | None]:
+    """The photos that the options ask for, and the name of their split.
+
+    Raises
+    ------
+    KeyactError : as `keyact.data.load_dataset` and `Dataset.subset`.
+    """
+    from keyact.data import load_dataset
+
+    dataset = load_dataset(data, format)
+    if split is None and any(sample.split for sample in dataset.samples):
+        split = "val"
+    elif split == "all":
+        split = None
+    if split is not None:
+        dataset = dataset.subset(split)
+    return dataset if limit is None else _fewer(dataset, limit, seed), split
+
+
+def _fewer(dataset: Dataset, limit: int, seed: int) -> Dataset:
+    """That many samples, of each label alike as far as there are."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    turn: dict[str | None, int] = {}
+    place = {}
+    for i in rng.permutation(len(dataset)).tolist():
+        label = dataset.samples[i].label
+        if label is not None:
+            place[i] = turn[label] = turn.get(label, -1) + 1
+    kept = sorted(sorted(place, key=lambda i: place[i])[:limit])
+    return replace(dataset, samples=tuple(dataset.samples[i] for i in kept))
+
+
+class Failures:
+    """Photos that cannot be read: a line each, and a count for the exit status."""
+
+    def __init__(self, messages: Console) -> None:
+        self.count = 0
+        self._messages = messages
+
+    def __call__(self, source: str, error: InputError) -> None:
+        self.count += 1
+        text = str(error)
+        complain(text if source in text else f"{source}: {text}", self._messages)
+
+
+@contextmanager
+def bars(messages: Console) -> Iterator[ProgressOf]:
+    """A progress bar with the time left, one at a time, while the block runs.
+
+    What is yielded takes the name of a bar and gives what is told how many are done, of how many.
+    """
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=messages,
+        transient=True,
+        disable=not messages.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+
+        def start(what: str) -> Callable[[int, int], None]:
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            task = progress.add_task(what, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield start

@@ -1,0 +1,264 @@
+"""What ``keyact predict`` and ``keyact pose`` share: one run over photos, folders and videos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from keyact.cli.clips import ClipFiles, Following, clip_frames, follow_clip, timeline_table
+from keyact.cli.summary import Summary
+from keyact.cli.terminal import FAILED, INTERRUPTED, complain, console
+from keyact.errors import InputError
+from keyact.formats import AlphaPoseFolder, AlphaPoseWriter, open_alphapose
+from keyact.formats.alphapose_writer import Form
+from keyact.media import MediaItem, find_media
+from keyact.media.probe import probe_video
+from keyact.outputs import (
+    CsvWriter,
+    JsonLinesWriter,
+    VideoWriter,
+    annotate,
+    save_image,
+    unique_path,
+)
+from keyact.outputs.stream import LineStream
+
+if TYPE_CHECKING:
+    from keyact.recognizer import Recognizer
+    from keyact.results import FrameResult
+    from keyact.timeline import VideoTimeline
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go; ``"-"`` is standard output.
+
+    Attributes
+    ----------
+    json, csv : row files.
+    alphapose : AlphaPose's JSON, a file or a folder.
+    alphapose_form : see `keyact.formats.AlphaPoseWriter`.
+    save : folder of annotated copies.
+    timeline : file of the videos' timelines, a line of JSON each.
+    """
+
+    json: str | None = None
+    csv: str | None = None
+    alphapose: Path | None = None
+    save: Path | None = None
+    alphapose_form: Form = "default"
+    timeline: str | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot be, before anything is loaded."""
+        if [self.json, self.csv, self.timeline].count(STDOUT) > 1:
+            raise typer.BadParameter("only one of --json, --csv and --timeline can write to stdout")
+
+
+def work_through(
+    paths: Sequence[str],
+    recognizer: Recognizer,
+    summary: Summary,
+    outputs: Outputs,
+    every: int = 1,
+    following: Following | None = None,
+) -> None:
+    """Recognise whatever the paths stand for, write it, and say what was found.
+
+    Parameters
+    ----------
+    recognizer : warmed up, because a wrong name must not cost an output file its old content.
+    summary : collects what the table says.
+    every : of a video, take every N-th frame.
+    following : how people are followed through videos; None takes each frame for itself.
+
+    Raises
+    ------
+    typer.Exit : something failed, or Ctrl-C; what was written before is complete.
+    """
+    messages = console(stderr=True)
+    run = _Run(recognizer, summary, messages, every, outputs.save, following)
+    started = time.perf_counter()
+    interrupted = False
+    items = run.find(paths)
+    with ExitStack() as stack:
+        if items and outputs.json is not None:
+            run.writers.append(stack.enter_context(JsonLinesWriter(outputs.json)))
+        if items and outputs.csv is not None:
+            run.writers.append(stack.enter_context(CsvWriter(outputs.csv)))
+        if items and outputs.alphapose is not None:
+            writer = open_alphapose(outputs.alphapose, outputs.alphapose_form)
+            stack.callback(writer.close)
+            run.writers.append(writer)
+        if items and outputs.timeline is not None:
+            run.timeline_to = stack.enter_context(LineStream(outputs.timeline))
+        try:
+            run.work(items)
+        except KeyboardInterrupt:
+            interrupted = True
+    seconds = time.perf_counter() - started
+
+    findings = messages if STDOUT in (outputs.json, outputs.csv, outputs.timeline) else console()
+    table = summary.table()
+    if table.row_count:
+        findings.print(table)
+    segments, left_out = timeline_table(run.timelines)
+    if segments.row_count:
+        findings.print()
+        findings.print(segments)
+    if left_out:
+        messages.print(f"... and {left_out} more actions; --timeline writes all")
+    if summary.left_out:
+        messages.print(f"... and {summary.left_out} more rows; the files written hold all")
+    messages.print(summary.closing_line(seconds))
+    if interrupted:
+        complain("interrupted; what was written so far is complete", messages)
+        raise typer.Exit(INTERRUPTED)
+    if summary.failed:
+        raise typer.Exit(FAILED)
+
+
+class _Run:
+    """One run over all paths: recognise, write, count."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        summary: Summary,
+        messages: Console,
+        every: int,
+        save: Path | None,
+        following: Following | None,
+    ) -> None:
+        self.timelines: list[VideoTimeline] = []
+        self.timeline_to: LineStream | None = None
+        self._following = following
+        self.summary = summary
+        self.writers: list[JsonLinesWriter | CsvWriter | AlphaPoseWriter | AlphaPoseFolder] = []
+        self._recognizer = recognizer
+        self._messages = messages
+        self._every = every
+        self._save = save
+        self._saved: set[Path] = set()
+        self._progress = _progress_bar(messages)
+        self._task = self._progress.add_task("", total=None)
+
+    def find(self, paths: Sequence[str]) -> list[MediaItem]:
+        """The files that the paths stand for, each once; the rest is reported."""
+        found: dict[MediaItem, None] = {}
+        for path in paths:
+            try:
+                found.update(dict.fromkeys(find_media([path])))
+            except InputError as error:
+                self._failed(path, error)
+        return list(found)
+
+    def work(self, items: Sequence[MediaItem]) -> None:
+        """Recognise all items; what cannot be read is reported and left out."""
+        clips = {item.path: probe_video(item.path) for item in items if item.kind == "video"}
+        lengths = [clip.frames and -(-clip.frames // self._every) for clip in clips.values()]
+        if None not in lengths:
+            total = len(items) - len(clips) + sum(length or 0 for length in lengths)
+            self._progress.update(self._task, total=total)
+        with self._progress:
+            # Photos that follow each other share one queue; a video has its own.
+            for kind, group in groupby(items, key=lambda item: item.kind):
+                if kind == "photo":
+                    self._photos([item.path for item in group])
+                    continue
+                for item in group:
+                    try:
+                        rate = clips[item.path].rate / self._every
+                        if self._following is None:
+                            self._video(item.path, rate)
+                        else:
+                            self._followed_video(item.path, rate, self._following)
+                    except InputError as error:
+                        self._failed(str(item.path), error)
+
+    def _photos(self, paths: list[Path]) -> None:
+        def failed(source: str, error: InputError) -> None:
+            self._failed(source, error)
+            self._progress.advance(self._task)
+
+        for image, result in self._recognizer.recognize_frames(paths, on_error=failed):
+            if self._save is not None:
+                target = unique_path(self._save, result.source, ".jpg", self._saved)
+                save_image(target, annotate(image, result))
+            self._done("photo", result)
+
+    def _video(self, path: Path, rate: float) -> None:
+        with ExitStack() as stack:
+            clip: VideoWriter | None = None
+            for image, result in self._recognizer.recognize_frames(clip_frames(path, self._every)):
+                if self._save is not None:
+                    if clip is None:
+                        target = unique_path(self._save, path, ".mp4", self._saved)
+                        # Closed, not dropped, also when the video is damaged further on.
+                        clip = stack.enter_context(closing(VideoWriter(target, rate)))
+                    clip.write(annotate(image, result))
+                self._done("video", result)
+
+    def _followed_video(self, path: Path, rate: float, following: Following) -> None:
+        files = None
+        if self._save is not None:
+            files = ClipFiles(
+                unique_path(self._save, path, ".mp4", self._saved),
+                unique_path(self._save, path, ".timeline.png", self._saved),
+            )
+
+        def ended(timeline: VideoTimeline) -> None:
+            self.timelines.append(timeline)
+            if self.timeline_to is not None:
+                self.timeline_to.write(timeline.to_json() + "\n")
+
+        follow_clip(
+            self._recognizer, path, rate, self._every, following, files,
+            done=lambda result: self._done("video", result), ended=ended,
+        )  # fmt: skip
+
+    def _done(self, kind: Literal["photo", "video"], result: FrameResult) -> None:
+        for writer in self.writers:
+            writer.write(result)
+        self.summary.add(kind, result)
+        self._progress.update(self._task, advance=1, description=Path(result.source).name)
+
+    def _failed(self, source: str, error: InputError) -> None:
+        self.summary.failed += 1
+        text = str(error)
+        complain(text if source in text else f"{source}: {text}", self._messages)
+
+
+def _progress_bar(messages: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=messages,
+        transient=True,
+        disable=not messages.is_terminal,
+        # Results may go to stdout, which must stay what it is.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )

@@ -1,0 +1,165 @@
+"""``keyact train``: train a model on labelled photos."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keyact.cli.terminal import console, one_line_errors
+from keyact.errors import InputError
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Labelled photos: a folder per label, or a manifest.csv; see `keyact data`.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="What to train; a wrong name lists them all. keypoint-fusion for photos, "
+            "stream-ensemble for key point sequences.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How often to go through the photos.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings as YAML or TOML.", dir_okay=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting, such as rate=3e-4 or augment.flip=0; repeat for more.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run; the model's and the time by default.")
+    ] = None,
+    runs: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the runs.", file_okay=False)
+    ] = Path("runs"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run --name where it stopped.")
+    ] = False,
+    frozen: Annotated[
+        bool,
+        typer.Option("--frozen", help="Train the head alone, on features computed once: fast."),
+    ] = False,
+    format: Annotated[
+        str | None, typer.Option(help="Format of DATA; told by its files when not given.")
+    ] = None,
+    splits: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Splits, as `keyact data split` makes them.")
+    ] = None,
+    detector: Annotated[str, typer.Option(help="Person detector.")] = "persondet-m",
+    pose: Annotated[str, typer.Option(help="Pose backend.")] = "fastpose-m",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where people and features are kept.")
+    ] = None,
+) -> None:
+    """Train a model on your own actions and write it to RUNS/NAME/model.onnx.
+
+    The people in the photos are found once and kept. An epoch that is done is never lost:
+    `--resume` goes on after it, to the same result. Without a split `val` a fifth of the photos
+    is held out; the epoch, the temperatures and the "unknown" threshold are chosen on it.
+    """
+    messages = console(stderr=True)
+    with one_line_errors():
+        values = _parsed(settings or [])
+        for key, value in (("epochs", epochs), ("frozen", frozen or None)):
+            if value is not None:
+                values[key] = value
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks of its start
+        from keyact import models
+        from keyact.action.clips import is_sequence_network
+        from keyact.data.base import extra
+        from keyact.train.session import train as train_on
+
+        began = time.perf_counter()
+
+        def say(line: str) -> None:
+            messages.print(line, markup=False, soft_wrap=True)
+
+        def epoch(row: dict[str, float]) -> None:
+            figures = [f"{k} {v:.4g}" for k, v in row.items() if k not in ("epoch", "rate")]
+            say(f"epoch {row['epoch']:.0f}: {', '.join(figures)}")
+
+        with _quiet():
+            if model is not None:
+                models.get_model(model)
+            extra("keras")
+        done = train_on(
+            data,
+            model,
+            name=name,
+            runs=runs,
+            config=config,
+            resume=resume,
+            format=format,
+            splits=splits,
+            detector=detector,
+            pose=pose,
+            cache=cache,
+            progress=True,
+            say=say,
+            on_epoch=epoch,
+            **values,
+        )
+        seconds = time.perf_counter() - began
+        out = console()
+        figures = ", ".join(f"{key} {value}" for key, value in done.metrics.items())
+        sequences = is_sequence_network(done.model)
+        used = f"keyact evaluate {data} --split test" if sequences else "keyact predict PHOTO"
+        for line in (
+            f"{done.folder.root}: epoch {done.history.best_epoch} of {len(done.history.rows)}, "
+            f"{seconds:.0f} s; val {figures}",
+            f"Use it: {used} --model {done.model}",
+        ):
+            out.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from the terminal what TensorFlow's C++ part prints while it is loaded."""
+    sys.stderr.flush()
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
+
+
+def _parsed(settings: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for text in settings:
+        key, found, value = text.partition("=")
+        if not found or not key.strip():
+            raise typer.BadParameter(f"--set {text}: write it as KEY=VALUE")
+        try:
+            from keyact.train.config import parse_value
+        except ImportError as error:
+            raise InputError(
+                f"training needs more packages ({error}): python -m pip install 'keyact[train]'"
+            ) from None
+        values[key.strip()] = parse_value(value)
+    return values

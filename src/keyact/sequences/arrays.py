@@ -1,0 +1,104 @@
+"""Which axis of an array is what, and whose skeleton its joints are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyact.errors import InputError
+from keyact.layouts import layout_names
+from keyact.sequences.sequence import layout_size
+from keyact.sequences.skeleton import fit, guess_layout, known_skeleton
+
+_JOINTS = {layout_size(name) for name in layout_names()} | {14, 15, 16, 19, 21, 22}
+
+# Orders in which data sets store the joints of a registered layout, as rows of the file.
+_ORDERS = {
+    # UTD-MHAD: head, shoulder centre, spine and hip centre first.
+    "kinect20": ((3, 2, 1, 0, *range(4, 20)),),
+}
+
+
+def as_sequence_axes(
+    values: NDArray[np.float64], where: str, layout: str | None = None
+) -> NDArray[np.float64]:
+    """(M, T, V, C) from an array with the same axes in another order, M perhaps left out.
+
+    Coordinates are the axis of length 2 or 3, joints the one of a number that skeletons have; if
+    both others could be, frames come first in (T, V, C), and in any other order are the axis along
+    which the numbers change less.
+
+    Raises
+    ------
+    InputError : no axis can be the coordinates.
+    """
+    if values.ndim == 2:  # (T, V * C): a row per frame
+        values = _columns(values, where, layout)
+    if values.ndim == 4:
+        if values.shape[3] in (2, 3):
+            return values
+        if values.shape[0] in (2, 3):  # ST-GCN's (C, T, V, M)
+            return values.transpose(3, 1, 2, 0)
+        raise InputError(f"{where}: no axis of {values.shape} holds 2 or 3 coordinates")
+    if values.ndim != 3:
+        raise InputError(f"{where}: shape {values.shape} is not frames, joints and coordinates")
+    axes = [axis for axis in (2, 1, 0) if values.shape[axis] in (2, 3)]
+    if not axes:
+        raise InputError(f"{where}: no axis of {values.shape} holds 2 or 3 coordinates")
+    coordinates = axes[0]
+    first, second = (axis for axis in range(3) if axis != coordinates)
+    wanted = {layout_size(layout)} if layout else _JOINTS
+    is_joints = {axis: values.shape[axis] in wanted for axis in (first, second)}
+    if is_joints[first] != is_joints[second]:
+        joints = first if is_joints[first] else second
+    elif coordinates == 2:  # (T, V, C), as nearly everyone has it
+        joints = second
+    else:  # from joint to joint it is further than from frame to frame
+        steps = [
+            np.nansum(abs(np.diff(values, axis=axis))) / max(values.shape[axis] - 1, 1)
+            for axis in (first, second)
+        ]
+        joints = first if steps[0] > steps[1] else second
+    frames = first + second - joints
+    return values.transpose(frames, joints, coordinates)[None]
+
+
+def in_layout(
+    points: NDArray[np.float64], layout: str | None = None
+) -> tuple[NDArray[np.float64], str]:
+    """The joints (..., V, C) in the order of a registered layout, and its name.
+
+    When the layout is not given it is the one whose bones are short: see
+    `keyact.sequences.skeleton.guess_layout`. Known other orders of the joints are tried as well.
+    """
+    known = [layout] if layout else [n for n in _ORDERS if layout_size(n) == points.shape[-2]]
+    for name in known:
+        if name not in _ORDERS or layout_size(name) != points.shape[-2]:
+            continue
+        skeleton = known_skeleton(name)
+        plain = fit(points, skeleton)
+        for order in _ORDERS[name]:
+            turned = points[..., list(order), :]
+            better = fit(turned, skeleton)
+            if better < plain and better <= 2:
+                return turned, name
+    return points, layout or guess_layout(points)
+
+
+def seen_scores(points: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(M, T, V): 0 where a sensor wrote nothing, which is no number or the origin, else 1.
+
+    A joint that is at the origin in every frame is not missing: the others are given from it.
+    """
+    at_origin = (points == 0).all(-1)
+    absent = at_origin.all(-1, keepdims=True)
+    nothing = at_origin & ~at_origin.all((0, 1)) | absent
+    return np.asarray(np.isfinite(points).all(-1) & ~nothing, np.float32)
+
+
+def _columns(values: NDArray[np.float64], where: str, layout: str | None) -> NDArray[np.float64]:
+    for dims in (3, 2):
+        joints, rest = divmod(values.shape[1], dims)
+        if not rest and joints in ({layout_size(layout)} if layout else _JOINTS):
+            return values.reshape(len(values), joints, dims)
+    raise InputError(f"{where}: {values.shape[1]} columns are not 2 or 3 for each joint")

@@ -1,0 +1,99 @@
+"""Temperatures and the "unknown" threshold of a trained model, from held-out photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyact.action.keypoint_fusion import softmax
+
+ACCEPTED_ACCURACY = 0.95  # of the held-out photos that are given a name, this share must be right
+Logits = NDArray[np.float32]
+
+
+def calibrate(logits: Sequence[Logits], labels: NDArray[np.intp]) -> dict[str, float]:
+    """Temperatures (for people, for photos) by likelihood, and the "unknown" threshold.
+
+    Parameters
+    ----------
+    logits : per photo (n, C) of its people; the photo's verdict is their mean.
+    labels : (N,) label index of each photo.
+
+    Returns
+    -------
+    ``temperature``, ``photo_temperature`` and ``unknown_threshold``: the least confidence from
+    which `ACCEPTED_ACCURACY` of the photos are right; 1 when there is none.
+    """
+    everyone = np.concatenate(list(logits))
+    owner = np.repeat(labels, [len(one) for one in logits])
+    photos = photo_logits(logits)
+    temperature = best_temperature(photos, labels)
+    top = softmax(np.asarray(photos / temperature, np.float32))
+    return {
+        "temperature": best_temperature(everyone, owner),
+        "photo_temperature": temperature,
+        "unknown_threshold": threshold_of(top, labels),
+    }
+
+
+def threshold_of(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> float:
+    """The least confidence from which `ACCEPTED_ACCURACY` of (N, C) answers are right."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    order = np.argsort(-confidence)
+    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero(running >= ACCEPTED_ACCURACY)
+    return round(float(confidence[order][enough[-1]]), 3) if len(enough) else 1.0
+
+
+def best_temperature(logits: Logits, labels: NDArray[np.intp]) -> float:
+    """The temperature of least negative log-likelihood (Guo et al. 2017), on a grid."""
+    grid = np.round(np.exp(np.linspace(np.log(0.3), np.log(4), 120)), 3)
+    rows = np.arange(len(labels))
+    cost = [
+        -np.log(softmax(np.asarray(logits / t, np.float32))[rows, labels] + 1e-12).mean()
+        for t in grid
+    ]
+    return float(grid[int(np.argmin(cost))])
+
+
+def photo_logits(logits: Sequence[Logits]) -> Logits:
+    """The photos' verdicts (N, C): the mean of the logits of each one's people."""
+    return np.asarray(np.stack([one.mean(0) for one in logits]), np.float32)
+
+
+def figures(
+    logits: Sequence[Logits], labels: NDArray[np.intp], meta: dict[str, Any] | None = None
+) -> dict[str, float]:
+    """How good the photos' verdicts are; with ``meta`` at its temperature and threshold.
+
+    ``top1``, ``top5`` (or ``top2`` and so on with fewer classes), ``balanced_accuracy``,
+    ``macro_f1``, ``loss`` (mean negative log-likelihood), and with ``meta`` the share of photos
+    that are given a name (``named_share``) and of those that are right (``named_accuracy``).
+    """
+    from sklearn.metrics import f1_score, recall_score
+
+    verdicts = photo_logits(logits)
+    temperature = float(meta["photo_temperature"]) if meta else 1.0
+    probability = softmax(np.asarray(verdicts / temperature, np.float32))
+    confidence, best = probability.max(1), probability.argmax(1)
+    right = best == labels
+    rank = (probability > probability[np.arange(len(labels)), labels][:, None]).sum(1)
+    several = min(5, probability.shape[1])
+    there = np.unique(labels)
+    score = {"labels": there, "average": "macro", "zero_division": 0}
+    found = {
+        "top1": float(right.mean()),
+        f"top{several}": float((rank < several).mean()),
+        "balanced_accuracy": float(recall_score(labels, best, **score)),
+        "macro_f1": float(f1_score(labels, best, **score)),
+        "loss": float(-np.log(probability[np.arange(len(labels)), labels] + 1e-12).mean()),
+    }
+    if meta:
+        named = confidence >= float(meta["unknown_threshold"])
+        found["named_share"] = float(named.mean())
+        if named.any():
+            found["named_accuracy"] = float(right[named].mean())
+    return {name: round(value, 4) for name, value in found.items()}

@@ -1,0 +1,144 @@
+"""From a TensorFlow function to an ONNX file that keyact runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyact.errors import KeyactError
+
+OPSET = 17
+HALF_FROM = 512  # elements; smaller tensors stay float32
+
+
+def convert(
+    function: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[str],
+    meta: Mapping[str, Any],
+) -> bytes:
+    """The ONNX file of a function that returns a tuple in the order of ``outputs``.
+
+    Weights are stored in half precision and cast back when the file is loaded: half the
+    size, and ONNX Runtime computes in float32 all the same. An input that the function does not
+    use is an input of the file all the same.
+
+    Parameters
+    ----------
+    inputs : a ``tf.TensorSpec`` with a name for each argument.
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    proto, _ = tf2onnx.convert.from_function(
+        tf.function(function), input_signature=list(inputs), opset=OPSET
+    )
+    renames = {}
+    for value, name in zip(proto.graph.output, outputs, strict=True):
+        renames[value.name] = name
+        value.name = name
+    for value in proto.graph.input:
+        name = value.name.split(":")[0]
+        renames[value.name] = name
+        value.name = name
+    for node in proto.graph.node:
+        node.input[:] = [renames.get(name, name) for name in node.input]
+        node.output[:] = [renames.get(name, name) for name in node.output]
+    return finish(proto, inputs, meta)
+
+
+def finish(proto: Any, inputs: Sequence[Any], meta: Mapping[str, Any]) -> bytes:
+    """The bytes of an ONNX graph: inputs in order and complete, small, with metadata."""
+    import onnx
+    from onnx import helper
+
+    there = {value.name: value for value in proto.graph.input}
+    del proto.graph.input[:]
+    for spec in inputs:
+        value = there.get(spec.name)
+        if value is None:
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.as_numpy_dtype))
+            value = helper.make_tensor_value_info(spec.name, kind, list(spec.shape))
+        proto.graph.input.append(value)
+    for value in [*proto.graph.input, *proto.graph.output]:
+        if not value.type.tensor_type.shape.dim[0].dim_value:
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+    # tf2onnx writes the machine's paths into doc strings; a shipped file carries none.
+    proto.doc_string = ""
+    proto.graph.doc_string = ""
+    proto.graph.name = str(meta["name"])
+    proto.producer_name = "keyact"
+    for node in proto.graph.node:
+        node.doc_string = ""
+    _halve(proto)
+    helper.set_model_props(proto, {"keyact": json.dumps(dict(meta), sort_keys=True)})
+    onnx.checker.check_model(proto)
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def with_meta(data: bytes, meta: Mapping[str, Any]) -> bytes:
+    """The same network with other metadata."""
+    import onnx
+    from onnx import helper
+
+    proto = onnx.load_model_from_string(data)
+    helper.set_model_props(proto, {"keyact": json.dumps(dict(meta), sort_keys=True)})
+    changed: bytes = proto.SerializeToString()
+    return changed
+
+
+def _halve(proto: Any) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in list(proto.graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALF_FROM:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if np.abs(values).max() > 6e4:
+            continue
+        half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
+        proto.graph.initializer.remove(tensor)
+        proto.graph.initializer.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        proto.graph.node.insert(0, cast)
+
+
+def session(data: bytes, threads: int = 2) -> Any:
+    """The file as ONNX Runtime runs it."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def check(
+    data: bytes,
+    function: Callable[..., Any],
+    feeds: Mapping[str, NDArray[Any]],
+    tolerance: float,
+) -> float:
+    """The largest difference between the file and the function, relative to the outputs' size.
+
+    Raises
+    ------
+    KeyactError : more than ``tolerance``.
+    """
+    import tensorflow as tf
+
+    ours = session(data).run(None, dict(feeds))
+    theirs = [np.asarray(out) for out in function(*map(tf.constant, feeds.values()))]
+    worst = max(
+        float(np.abs(a - b).max() / (np.abs(b).max() + 1e-6))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+    if not worst <= tolerance:
+        raise KeyactError(f"the ONNX file differs from the network by {worst:.4f} of its output")
+    return worst

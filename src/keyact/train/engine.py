@@ -1,0 +1,529 @@
+"""The one training loop: Keras' own ``fit``, epochs that can be resumed, averaged weights.
+
+A batch is a pure function of epoch and step, and all that a step changes (weights, optimiser,
+random states) is in the checkpoint; so a run that was stopped and resumed gives what one
+without a break gives. Works with the Keras backends TensorFlow, JAX and torch.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyact.errors import InputError
+from keyact.train.config import TrainConfig
+from keyact.train.layers import set_frozen, variables_of
+from keyact.train.objective import Loss, objective, top1
+from keyact.train.run import RunFolder
+
+if TYPE_CHECKING:
+    import keras
+
+FLOOR = 1e-3  # the least learning rate, as a share of the peak
+
+
+class Batch(NamedTuple):
+    """Inputs by name, targets (N, C) or with a teacher's (N, 2 C), and a weight (N,) each."""
+
+    inputs: Mapping[str, NDArray[Any]]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+class BatchSource(Protocol):
+    """Training batches; all of one size.
+
+    Attributes
+    ----------
+    steps : batches in an epoch.
+    classes : C, the number of labels.
+    """
+
+    steps: int
+    classes: int
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """The batch at a place: the same arguments give the same batch. Called from threads."""
+        ...
+
+
+Validate = Callable[["keras.Model"], Mapping[str, float]]
+
+
+@dataclass
+class History:
+    """What came of a training.
+
+    Attributes
+    ----------
+    rows : per epoch ``epoch``, ``seconds``, ``rate``, ``loss``, ``top1``, ``val_...``.
+    best_epoch : the epoch whose weights the network has now, counted from 1.
+    best : ``config.monitor`` at that epoch.
+    stopped : whether patience ended it before its last epoch.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best: float | None = None
+    stopped: bool = False
+
+
+def prepare(config: TrainConfig) -> str:
+    """Seed everything and set the precision. To be called before the network is built.
+
+    Returns
+    -------
+    The Keras dtype policy: ``auto`` takes bfloat16 where the hardware computes in it.
+    """
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    precision: str = config.precision
+    if precision == "auto":
+        precision = _fast_precision()
+    policy = precision if precision == "float32" else f"mixed_{precision}"
+    keras.config.set_dtype_policy(policy)
+    return policy
+
+
+def fit(
+    net: keras.Model,
+    batches: BatchSource,
+    validate: Validate,
+    config: TrainConfig,
+    run: RunFolder,
+    *,
+    loss: Loss | None = None,
+    metric: Loss | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> History:
+    """Train a network; at the end it has the weights of its best epoch.
+
+    Parameters
+    ----------
+    net : inputs by the names in ``Batch.inputs``, logits (N, C) out; built after `prepare`. The
+        layers of its part named ``features``, if there is one, learn at ``backbone_rate``.
+    validate : from the network, with averaged weights in it, to figures; ``loss`` and so on are
+        logged as ``val_loss``. ``config.monitor`` must be one of them.
+    loss : `keyact.train.objective.objective` when not given.
+    metric : what is logged of the training batches; their top-1 when not given.
+    resume : go on from the checkpoint in ``run``.
+    on_epoch : called with each row of the log.
+
+    Raises
+    ------
+    InputError : no such figure to monitor, the loss is not finite, or
+        the checkpoint is of another network.
+    """
+    state = _State(net, validate, config, run, on_epoch)
+    first = state.restore() if resume else 0
+    loss = loss or objective(config, batches.classes)
+    bounds = [0, *sorted(config.unfreeze), config.epochs]
+    for phase, (start, end) in enumerate(pairwise(bounds)):
+        if first >= end or state.history.stopped:
+            continue
+        set_frozen(net, config.unfreeze[start] if start else config.freeze)
+        rate = _schedule(config, batches.steps, start)
+        net.compile(
+            optimizer=_optimizer(net, config, rate, batches.steps),
+            loss=loss,
+            weighted_metrics=[metric or top1(batches.classes)],
+            jit_compile=_jit(config),
+        )
+        net.optimizer.build(net.trainable_variables)
+        state.begin(phase, rate)
+        with _feed(batches, max(first, start), config.workers) as feed:
+            net.fit(
+                feed,
+                shuffle=False,
+                steps_per_epoch=batches.steps,
+                initial_epoch=max(first, start),
+                epochs=end,
+                verbose=0,
+                callbacks=[state.callback()],
+            )
+        # Keras leaves averaged weights in the network; the next phase goes on from the others.
+        state.put_back()
+    state.finish()
+    return state.history
+
+
+class _State:
+    """What lasts from epoch to epoch: log, best weights, patience, checkpoint."""
+
+    def __init__(
+        self,
+        net: keras.Model,
+        validate: Validate,
+        config: TrainConfig,
+        run: RunFolder,
+        on_epoch: Callable[[dict[str, float]], None] | None,
+    ) -> None:
+        self.history = History()
+        self._net, self._validate, self._config, self._run = net, validate, config, run
+        self._on_epoch = on_epoch
+        self._phase = self._epoch = 0
+        self._rate: Any = None
+        self._own: list[NDArray[Any]] = []
+        self._saved: dict[str, NDArray[Any]] = {}
+        self._saved_phase = -1
+        self._began = 0.0
+        self._logs: _Logs | None = None
+
+    def begin(self, phase: int, rate: Any) -> None:
+        """The optimiser of a phase is there; give it its state if the checkpoint has it."""
+        self._phase, self._rate = phase, rate
+        if self._saved_phase == phase:
+            _assign(self._net.optimizer.variables, self._saved, "optimizer", self._run)
+        self._saved_phase = -1
+        self._saved = {}
+
+    def callback(self) -> keras.callbacks.Callback:
+        import keras
+
+        state, config = self, self._config
+
+        class Epochs(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                state._began = time.perf_counter()
+                state._epoch = epoch
+
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                # Not every random number is drawn from a state that the checkpoint holds
+                # (dropout with torch), so each epoch begins from the seed.
+                if batch == 0:
+                    keras.utils.set_random_seed((config.seed + state._epoch) % 2**31)
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                state._end_epoch(epoch, dict(logs or {}))
+                self.model.stop_training = state.history.stopped
+
+        return Epochs()
+
+    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        net, config, history = self._net, self._config, self.history
+        if not np.isfinite(logs.get("loss", 0.0)):
+            raise InputError(
+                f"epoch {epoch + 1}: the loss is {logs['loss']}; lower the rate (now {config.rate})"
+            )
+        row = {
+            "epoch": float(epoch + 1),
+            "seconds": round(time.perf_counter() - self._began, 3),
+            "rate": float(np.asarray(self._rate(_iterations(net)))),
+            **{name: float(value) for name, value in logs.items()},
+        }
+        self._own = [_numpy(v) for v in net.trainable_variables]
+        random = [_numpy(v) for v in _others(net)]
+        net.optimizer.finalize_variable_values(net.trainable_variables)
+        row |= {f"val_{name}": float(value) for name, value in self._validate(net).items()}
+        if config.monitor not in row:
+            raise InputError(
+                f"monitor: there is no {config.monitor!r}; known are "
+                f"{', '.join(name for name in row if name not in ('epoch', 'seconds'))}"
+            )
+        if _better(row, history, config):
+            history.best, history.best_epoch = row[config.monitor], epoch + 1
+            with self._run.replacing(self._run.weights) as part:
+                net.save_weights(part)
+        self.put_back()
+        for variable, was in zip(_others(net), random, strict=True):
+            variable.assign(was)  # a validation that drew random numbers must not be felt
+        history.rows.append(row)
+        patience = config.patience
+        history.stopped = patience is not None and epoch + 1 - history.best_epoch >= patience
+        self._run.write_log(history.rows)
+        self._checkpoint(epoch + 1)
+        if self._logs is None:
+            self._logs = _Logs(config, self._run)
+        self._logs.write(row)
+        if self._on_epoch is not None:
+            self._on_epoch(row)
+
+    def put_back(self) -> None:
+        """The step's own weights, in place of the averaged ones."""
+        for variable, value in zip(self._net.trainable_variables, self._own, strict=False):
+            variable.assign(value)
+
+    def _checkpoint(self, epoch: int) -> None:
+        history = self.history
+        meta = {
+            "epoch": epoch,
+            "phase": self._phase,
+            "rows": history.rows,
+            "best_epoch": history.best_epoch,
+            "best": history.best,
+            "stopped": history.stopped,
+        }
+        arrays = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+        arrays |= {
+            f"{part}/{i}": _numpy(variable)
+            for part, variables in (
+                ("net", self._net.variables),
+                ("optimizer", self._net.optimizer.variables),
+            )
+            for i, variable in enumerate(variables)
+        }
+        with self._run.replacing(self._run.checkpoint) as part, part.open("wb") as file:
+            save: Any = np.savez
+            save(file, **arrays)
+
+    def restore(self) -> int:
+        """Epochs that are done, from the checkpoint; the network gets its weights."""
+        try:
+            with np.load(self._run.checkpoint, allow_pickle=False) as file:
+                self._saved = dict(file)
+            meta = json.loads(self._saved.pop("meta").tobytes())
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{self._run.checkpoint}: cannot be read ({error})") from None
+        _assign(self._net.variables, self._saved, "net", self._run)
+        self._saved_phase = int(meta["phase"])
+        self.history = History(meta["rows"], meta["best_epoch"], meta["best"], False)
+        patience = self._config.patience
+        done = int(meta["epoch"])
+        self.history.stopped = patience is not None and done - meta["best_epoch"] >= patience
+        return done
+
+    def finish(self) -> None:
+        if self._logs is not None:
+            self._logs.close()
+        if self._run.weights.exists():
+            self._net.load_weights(self._run.weights)
+
+
+class _Logs:
+    """TensorBoard and MLflow, where they are wanted and installed."""
+
+    def __init__(self, config: TrainConfig, run: RunFolder) -> None:
+        self._board: Any = None
+        self._flow: Any = None
+        if config.tensorboard:
+            try:
+                from tensorboard.summary import Writer
+            except ImportError:
+                pass
+            else:
+                self._board = Writer(str(run.tensorboard))
+        if config.mlflow is not None:
+            try:
+                import mlflow
+            except ImportError:
+                raise InputError("mlflow: not installed; pip install 'keyact[mlflow]'") from None
+            mlflow.set_tracking_uri(config.mlflow)
+            mlflow.set_experiment("keyact")
+            mlflow.start_run(run_name=run.name)
+            flat = config.model_dump(mode="json")
+            mlflow.log_params({key: str(value)[:250] for key, value in flat.items()})
+            self._flow = mlflow
+
+    def write(self, row: Mapping[str, float]) -> None:
+        step = int(row["epoch"])
+        figures = {name: value for name, value in row.items() if name != "epoch"}
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+        if self._flow is not None:
+            self._flow.log_metrics(figures, step=step)
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+        if self._flow is not None:
+            self._flow.end_run()
+
+
+def _better(row: Mapping[str, float], history: History, config: TrainConfig) -> bool:
+    """Whether an epoch is better than the best so far; of equal ones that of less val loss."""
+    if history.best is None:
+        return True
+    value, best = row[config.monitor], history.best
+    if value == best:
+        before = history.rows[history.best_epoch - 1].get("val_loss", -np.inf)
+        return row.get("val_loss", np.inf) < before
+    return value < best if config.minimise else value > best
+
+
+@contextmanager
+def _feed(
+    batches: BatchSource, epoch: int, workers: int
+) -> Iterator[Generator[tuple[Any, ...], None, None]]:
+    """Batches in order from an epoch on, without end, made ahead by threads.
+
+    What a batch raises is raised here, however the backend wraps it.
+    """
+    failed: list[Exception] = []
+
+    def make(place: int) -> tuple[dict[str, NDArray[Any]], Any, Any]:
+        try:
+            inputs, targets, weights = batches.batch(*divmod(place, batches.steps))
+        except Exception as error:
+            failed.append(error)
+            raise
+        return dict(inputs), targets, weights
+
+    def run() -> Generator[tuple[Any, ...], None, None]:
+        waiting: deque[Future[tuple[Any, ...]]] = deque()
+        place = epoch * batches.steps
+        while True:
+            try:
+                while len(waiting) < workers + 1:
+                    waiting.append(pool.submit(make, place))
+                    place += 1
+                yield waiting.popleft().result()
+            except (CancelledError, RuntimeError):
+                if closed.is_set():
+                    return  # the backend still read ahead
+                raise
+
+    closed = threading.Event()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="keyact-batch")
+    try:
+        yield run()
+    except Exception:
+        if failed:
+            raise failed[0] from None
+        raise
+    finally:
+        closed.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _schedule(config: TrainConfig, steps: int, start_epoch: int) -> Any:
+    """Learning rate of the head by the steps since a phase began.
+
+    Each phase warms up, for its optimiser begins anew; the cosine goes over the whole run.
+    """
+    import keras
+    from keras import ops
+
+    total, offset = config.epochs * steps, start_epoch * steps
+    warm_steps = min(config.warmup_steps, max(total // 10, 1))
+
+    class Rate(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            step = ops.cast(step, "float32")
+            factor = ops.minimum(1.0, (step + 1) / warm_steps) if warm_steps else 1.0
+            if config.schedule == "cosine":
+                done = ops.minimum((step + offset) / total, 1.0)
+                factor = factor * (0.5 + 0.5 * ops.cos(np.pi * done))
+            return config.rate * (factor + FLOOR)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
+    return Rate()
+
+
+def _optimizer(net: keras.Model, config: TrainConfig, rate: Any, steps: int) -> Any:
+    """AdamW, slower for the layers of ``features``, with averaged weights.
+
+    The average forgets what is older than a tenth of the run, so that a short run is not
+    judged by where it began.
+    """
+    import keras
+
+    slow = {id(v) for v in variables_of(net, "features")}
+    shares = [config.backbone_rate if id(v) in slow else 1.0 for v in net.trainable_variables]
+
+    class LayerwiseAdamW(keras.optimizers.AdamW):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            share = shares[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * share)
+
+    kind = LayerwiseAdamW if any(share != 1.0 for share in shares) else keras.optimizers.AdamW
+    horizon = max(config.epochs * steps / 10, 1.0)
+    return kind(
+        rate,
+        weight_decay=config.weight_decay,
+        beta_2=0.99,
+        global_clipnorm=config.clip_norm,
+        use_ema=config.ema > 0,
+        ema_momentum=min(config.ema, 1 - 1 / horizon),
+        name="adamw",
+    )
+
+
+def _iterations(net: keras.Model) -> Any:
+    optimizer = net.optimizer
+    return getattr(optimizer, "inner_optimizer", optimizer).iterations
+
+
+def _others(net: keras.Model) -> list[Any]:
+    """Random states and statistics: what a step changes but the optimiser does not."""
+    trained = {id(v) for v in net.trainable_variables}
+    return [v for v in net.variables if id(v) not in trained]
+
+
+def _assign(
+    variables: list[Any], saved: Mapping[str, NDArray[Any]], part: str, run: RunFolder
+) -> None:
+    arrays = [saved[name] for name in saved if name.startswith(f"{part}/")]
+    if [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        raise InputError(f"{run.checkpoint}: is of another network; take another --name")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _numpy(variable: Any) -> NDArray[Any]:
+    from keras import ops
+
+    return np.array(ops.convert_to_numpy(variable))
+
+
+def _jit(config: TrainConfig) -> bool | str:
+    """XLA as asked for; by itself not for TensorFlow on a CPU, where it is slower here."""
+    import keras
+
+    if config.jit is not None:
+        return config.jit
+    if keras.backend.backend() != "tensorflow":
+        return "auto"
+    import tensorflow as tf
+
+    return "auto" if tf.config.list_physical_devices("GPU") else False
+
+
+def _fast_precision() -> str:
+    """bfloat16 on processors and cards that compute in it, float16 on older cards."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        cards = tf.config.list_physical_devices("GPU")
+        if cards:
+            found = tf.config.experimental.get_device_details(cards[0]).get("compute_capability")
+            return "bfloat16" if found is None or found >= (8, 0) else "float16"
+    elif backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    elif backend == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return "bfloat16"
+    return "bfloat16" if _cpu_has_bfloat16() else "float32"
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            flags = next((line for line in file if line.startswith("flags")), "").split()
+    except OSError:
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags))

@@ -1,0 +1,170 @@
+"""``keyact.train(...)``: from a data set and the name of a model to a run's folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from keyact import models
+from keyact.data import Dataset, load_dataset
+from keyact.data.base import extra
+from keyact.errors import InputError
+from keyact.sequences import Sequence, load_sequences
+from keyact.train.config import TrainConfig, load_config, read_settings
+from keyact.train.engine import History
+from keyact.train.kinds import default_model
+from keyact.train.run import RunFolder
+
+_ASKED = "run"  # where config.yaml says what was trained on what
+_FREE = {"workers", "memory", "tensorboard", "mlflow"}  # may differ when a run goes on
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training.
+
+    Attributes
+    ----------
+    folder : its files.
+    history : its epochs.
+    metrics : figures of ``folder.model`` on the val split.
+    """
+
+    folder: RunFolder
+    history: History
+    metrics: dict[str, float]
+
+    @property
+    def model(self) -> Path:
+        """The trained model, for `keyact.Recognizer` and ``keyact predict --model``."""
+        return self.folder.model
+
+
+def train(
+    data: str | Path | Dataset,
+    model: str | None = None,
+    *,
+    name: str | None = None,
+    runs: str | Path = "runs",
+    config: str | Path | TrainConfig | None = None,
+    resume: bool = False,
+    format: str | None = None,
+    splits: str | Path | None = None,
+    detector: str = "persondet-m",
+    pose: str = "fastpose-m",
+    cache: str | Path | Literal[False] | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a model on labelled photos or key point sequences, in the folder ``runs/NAME/``.
+
+    Parameters
+    ----------
+    data : anything that `keyact.data.load_dataset` reads, or for a sequence model
+        `keyact.sequences.load_sequences`. Without a split ``val`` a fifth of the photos that are
+        not test is held out, whole groups where there are groups.
+    model : a name of `keyact.models.model_names`; when not given, that of the kind of data.
+    name : of the run; the model's and the time when not given.
+    config : a file of settings, or the settings.
+    resume : go on with the run ``name`` from its last whole epoch, with the settings that it has.
+        The result is that of a run without a break.
+    format, splits : as `keyact.data.load_dataset` takes them.
+    detector, pose : who finds the people; as `keyact.data.people.find_people` takes them.
+    cache : folder for people and features; see there.
+    progress : show bars on stderr.
+    say, on_epoch : told what happens in words, and each row of the log.
+    settings : of `keyact.train.TrainConfig`, on top of ``config``; ``augment__flip`` is
+        ``augment.flip``.
+
+    Raises
+    ------
+    UnknownNameError : no such model or setting.
+    InputError : data, a setting or the run's folder cannot be used.
+    """
+    model = model or default_model(data, format)
+    info = models.get_model(model)
+    extra("keras")
+    settings = {key.replace("__", "."): value for key, value in settings.items()}
+    if resume:
+        if name is None:
+            raise InputError("resume: say which run to go on with, by its name")
+        folder = RunFolder.create(name, runs, resume=True)
+        chosen, asked = _resumed(folder, settings)
+        model, detector, pose = (asked[key] for key in ("model", "detector", "pose"))
+        info = models.get_model(model)
+    else:
+        chosen = _chosen(model, config, settings)
+    dataset: Dataset | list[Sequence]
+    if info.kind == "sequence":
+        if isinstance(data, Dataset) or splits is not None:
+            raise InputError(f"{model}: learns from key point sequences; give their folder")
+        dataset = load_sequences(data, format)
+    else:
+        dataset = data if isinstance(data, Dataset) else load_dataset(data, format, splits=splits)
+    if not resume:
+        name = name or f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = RunFolder.create(name, runs)
+        source = data.root if isinstance(data, Dataset) else data
+        asked = {"model": model, "data": str(source), "detector": detector, "pose": pose}
+        folder.write_bytes(folder.config, chosen.dump(asked).encode())
+    say(f"run: {folder.root}")
+    if not isinstance(dataset, Dataset):
+        from keyact.train.sequence_run import run_sequences
+
+        history, metrics = run_sequences(
+            dataset, model, chosen, folder, resume=resume, say=say, on_epoch=on_epoch
+        )
+        return Run(folder, history, metrics)
+    from keyact.train.photo_run import run_photos
+
+    history, metrics = run_photos(
+        dataset,
+        model,
+        chosen,
+        folder,
+        detector=detector,
+        pose=pose,
+        cache=cache,
+        resume=resume,
+        progress=progress,
+        say=say,
+        on_epoch=on_epoch,
+    )
+    return Run(folder, history, metrics)
+
+
+def _chosen(
+    model: str, config: str | Path | TrainConfig | None, settings: Mapping[str, Any]
+) -> TrainConfig:
+    """Settings: the model's own, the file's on top of them, those given on top of all."""
+    from keyact.train.photo_run import defaults
+
+    values: dict[str, Any] = {}
+    if isinstance(config, TrainConfig):
+        values = config.model_dump(exclude_unset=True)
+    elif config is not None:
+        values = read_settings(Path(config))
+        values.pop(_ASKED, None)
+    source = "settings" if config is None or isinstance(config, TrainConfig) else str(config)
+    return load_config(source=source, **{**defaults(model), **values, **settings})
+
+
+def _resumed(folder: RunFolder, settings: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, str]]:
+    """The run's own settings, and what it was asked to train with."""
+    values = read_settings(folder.config)
+    asked = values.pop(_ASKED, None)
+    if not isinstance(asked, dict) or not {"model", "detector", "pose"} <= set(asked):
+        raise InputError(f"{folder.config}: does not say what was trained, under {_ASKED!r}")
+    changed = sorted(set(settings) - _FREE)
+    if changed:
+        raise InputError(
+            f"{folder.root}: goes on with the settings in {folder.config.name}, so "
+            f"{changed[0]} cannot be another one now"
+        )
+    config = load_config(source=str(folder.config), **{**values, **settings})
+    return config, {key: str(value) for key, value in asked.items()}

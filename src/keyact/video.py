@@ -1,0 +1,134 @@
+"""A recogniser over the frames of one video: who is who, steady key points, a timeline.
+
+>>> from keyact.video import VideoRecognizer  # doctest: +SKIP
+>>> run = VideoRecognizer(Recognizer(), fps=25)  # doctest: +SKIP
+>>> for image, result in run.frames(frames):  # doctest: +SKIP
+...     print([(person.track_id, run.label(person.track_id)) for person in result.people])
+>>> run.timeline("clip.mp4")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyact import action
+from keyact.recognizer import Frame, Recognizer
+from keyact.results import UNKNOWN, Action, FrameResult
+from keyact.timeline import Evidence, Hysteresis, LiveTimeline, Segment, VideoTimeline
+from keyact.track import ByteTrack, Follower
+
+if TYPE_CHECKING:
+    from keyact.action import SequenceModel
+    from keyact.track import Tracker
+
+
+class VideoRecognizer:
+    """Recognises one video; memory does not grow with its length, but for the timeline's segments.
+
+    Parameters
+    ----------
+    recognizer : for the single frames; several videos may share one.
+    fps : frames per second of what is looked at.
+    sequence : a sequence network, its name or its file; None takes the default one if there is
+        one, and False none: the timeline then rests on the verdicts of single frames.
+    tracker : fresh for this video; `keyact.track.ByteTrack` by default.
+    smooth : steady each person's key points.
+    hysteresis : when an action begins and ends.
+    collect : keep the segments for `timeline`. Without it they come from ``on_segment`` alone.
+
+    Raises
+    ------
+    UnknownNameError, WeightsError : no such sequence network, or not one for videos.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        fps: float = 25.0,
+        *,
+        sequence: str | Path | SequenceModel | bool | None = None,
+        tracker: Tracker | None = None,
+        smooth: bool = True,
+        hysteresis: Hysteresis | None = None,
+        collect: bool = True,
+    ) -> None:
+        if sequence is False:
+            network = None
+        elif sequence is None or isinstance(sequence, (str, Path)):
+            network = action.load_sequence(sequence, recognizer.threads)
+        elif isinstance(sequence, action.SequenceModel):
+            network = sequence
+        else:
+            raise ValueError(f"sequence is a name, a file, a SequenceModel or False: {sequence!r}")
+        self._recognizer = recognizer
+        model = recognizer.action_model
+        self.models: tuple[str, ...] = (model.name,) if model.labels else ()
+        if network is not None:
+            self.models = (network.name, *self.models)
+        evidence = Evidence.of(
+            network, tuple(model.labels), model.unknown_threshold, recognizer.min_confidence
+        )
+        chosen = tracker or ByteTrack(fps)
+        self._follow = Follower(chosen, smooth, fps)
+        # A little longer than the tracker remembers: a number it gives again finds its track.
+        self._live = LiveTimeline(evidence, hysteresis, chosen.lost_seconds + 1, collect)
+
+    def frames(self, frames: Iterable[Frame]) -> Iterator[tuple[NDArray[np.uint8], FrameResult]]:
+        """Each frame with its result, people numbered and their key points steady.
+
+        Raises
+        ------
+        InputError : the video is damaged; frames before the damage have been given by then, and
+            `timeline` is about them.
+        """
+        try:
+            for image, result in self._recognizer.recognize_frames(frames):
+                yield image, self.push(result)
+        finally:
+            self.finish()
+
+    def push(self, result: FrameResult) -> FrameResult:
+        """One more frame that was recognised elsewhere; see `frames`."""
+        seconds = self._follow.seconds(result)
+        followed = self._follow(result)
+        self._live.push(followed, seconds)
+        return followed
+
+    def label(self, track_id: int | None) -> str:
+        """What a person does now, as far as that is settled, or ``unknown``."""
+        settled = None if track_id is None else self._live.label(track_id)
+        return UNKNOWN if settled is None else settled
+
+    def finish(self) -> list[tuple[int, Segment]]:
+        """The video is over; the segments that were open. `frames` calls it."""
+        return self._live.finish()
+
+    def timeline(self, source: str) -> VideoTimeline:
+        """Who did what when, after the last frame."""
+        return self._live.timeline(source, self.models)
+
+
+def with_timeline(result: FrameResult, timeline: VideoTimeline, seconds: float) -> FrameResult:
+    """A frame's result with the timeline's actions in place of the frame's own, to draw.
+
+    People without a number keep their own.
+    """
+    known = {person.track_id: person for person in timeline.people}
+    people = []
+    for person in result.people:
+        track = None if person.track_id is None else known.get(person.track_id)
+        if track is not None:
+            segment = track.at(seconds)
+            actions = (
+                () if segment is None
+                else (Action(label=segment.label, probability=segment.confidence),)
+            )  # fmt: skip
+            name = UNKNOWN if segment is None else segment.label
+            person = person.model_copy(update={"action": name, "actions": actions})
+        people.append(person)
+    return result.model_copy(update={"people": tuple(people)})

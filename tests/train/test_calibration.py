@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="training needs the extra: pip install 'keyact[train]'")
+
+from keyact.action.keypoint_fusion import softmax
+from keyact.train.calibration import ACCEPTED_ACCURACY, best_temperature, calibrate, figures
+
+
+def logits_of(rng: np.random.Generator, count: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose softmax at temperature ``scale`` is exactly how likely each label is."""
+    honest = rng.normal(0, 2, (count, 5)).astype(np.float32)
+    labels = np.array([rng.choice(5, p=p / p.sum()) for p in softmax(honest).astype(float)])
+    return honest * np.float32(scale), labels
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
+def test_the_temperature_undoes_a_known_overconfidence(scale: float) -> None:
+    logits, labels = logits_of(np.random.default_rng(0), 4000, scale)
+    assert best_temperature(logits, labels) == pytest.approx(scale, rel=0.1)
+
+
+def test_what_is_above_the_threshold_is_as_right_as_promised() -> None:
+    logits, labels = logits_of(np.random.default_rng(1), 2000, 1.5)
+    people = [one[None] for one in logits]
+    meta = calibrate(people, labels)
+    found = figures(people, labels, meta)
+    assert found["named_accuracy"] == pytest.approx(ACCEPTED_ACCURACY, abs=0.01)
+    assert 0 < found["named_share"] < 1
+
+
+def test_a_photo_is_the_mean_of_its_people() -> None:
+    crowd = np.array([[4.0, 0, 0], [0, 3.0, 0], [0, 3.0, 0]], np.float32)
+    found = figures([crowd, crowd[:1]], np.array([1, 0]))
+    assert (found["top1"], found["balanced_accuracy"]) == (1.0, 1.0)
+
+
+def test_without_a_right_answer_everything_is_unknown() -> None:
+    wrong = [np.array([[5.0, 0.0]], np.float32)] * 4
+    assert calibrate(wrong, np.ones(4, int))["unknown_threshold"] == 1.0
