@@ -32,6 +32,7 @@ ORDER = (
     ("models",),
     ("train",),
     ("evaluate",),
+    ("serve",),
     ("cli",),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
@@ -158,6 +159,8 @@ def test_no_import_cycles() -> None:
 def test_every_module_can_be_imported_first(module: str) -> None:
     if part(module) == "models":  # they are made of Keras layers
         pytest.importorskip("keras", reason="needs the extra: pip install 'keyact[train]'")
+    if part(module) == "serve":
+        pytest.importorskip("fastapi", reason="needs the extra: pip install 'keyact[serve]'")
     assert importlib.import_module(module)
 
 

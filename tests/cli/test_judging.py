@@ -143,7 +143,10 @@ def test_compare_writes_a_table(invoke: Invoke, data: Path, tmp_path: Path) -> N
     assert (tmp_path / "comparison" / "pareto.png").stat().st_size > 0
 
 
-def test_explain_draws_every_photo(invoke: Invoke, data: Path, tmp_path: Path) -> None:
+def test_explain_draws_every_photo(
+    invoke: Invoke, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyact.evaluate.explanation.PATCHES", (0.8, 0.6))  # fewer, so quicker
     done = invoke("explain", data / "images" / "red", *TINY, "--out", "why", "--person", 0)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("person 0 is red") == 3

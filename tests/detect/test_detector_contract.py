@@ -210,7 +210,6 @@ def test_real_yolox_finds_the_people(photos_dir: Path, request: pytest.FixtureRe
                 x, y, w, h = person["bbox"]
                 people += 1
                 hits += max((iou(box, (x, y, x + w, y + h)) for box in boxes), default=0) > 0.5
-    print(hits, people)
     assert people == 12 and hits >= 11
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_models import make_action
 
-from keyact.data.people import find_people
 from keyact.errors import KeyactError
 from keyact.evaluate import comparison
-from keyact.evaluate.comparison import Compared, compare, markdown, pareto_front, save_comparison
+from keyact.evaluate.comparison import compare
+from keyact.evaluate.comparison_report import Compared, markdown, pareto_front, save_comparison
 from keyact.evaluate.cost import Latency
 from keyact.evaluate.perturbations import CORRUPTIONS
 from keyact.evaluate.robustness_report import Condition, Robustness
@@ -33,8 +33,7 @@ def latencies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def people(paths: Any) -> Any:
-    return find_people(paths, detector="tiny-detector", pose="tiny-pose", jobs=1)
+TINY: dict[str, Any] = {"detector": "tiny-detector", "pose": "tiny-pose", "jobs": 1}
 
 
 @pytest.fixture
@@ -50,9 +49,13 @@ def models(tmp_path: Path) -> list[Path]:
 
 
 def test_models_are_judged_measured_and_kept(
-    tmp_path: Path, photos: Any, models: list[Path], latencies: list[str]
+    tmp_path: Path,
+    photos: Any,
+    models: list[Path],
+    latencies: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = compare(models, photos.dataset, tmp_path / "out", people, resamples=20, jobs=1)
+    table = compare(models, photos.dataset, tmp_path / "out", resamples=20, **TINY)
     good, bad = table
     assert (good.model, bad.model) == ("good/model", "bad/model")
     assert good.top1 == pytest.approx(12 / 13, abs=1e-4)
@@ -65,13 +68,15 @@ def test_models_are_judged_measured_and_kept(
     assert good.bytes == models[0].stat().st_size
     assert latencies == ["model 1", "model 2"] * 2
 
-    def nobody(paths: Any) -> Any:
+    def nobody(*_: Any, **__: Any) -> Any:
         raise AssertionError("people were looked for again")
 
-    assert compare(models, photos.dataset, tmp_path / "out", nobody, resamples=20, jobs=1) == table
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison, "find_people", nobody)
+        assert compare(models, photos.dataset, tmp_path / "out", resamples=20, **TINY) == table
     assert len(latencies) == 4
     make_action(models[1], ("red", "green", "blue"), crop_margin=1.2)  # trained anew
-    again = compare(models, photos.dataset, tmp_path / "out", people, resamples=20, jobs=1)
+    again = compare(models, photos.dataset, tmp_path / "out", resamples=20, **TINY)
     assert again[0] == table[0]
     assert again[1].top1 > table[1].top1
     assert len(latencies) == 6
@@ -84,15 +89,15 @@ def test_a_broken_model_is_told_and_the_others_go_on(
     broken.write_text("no network")
     told: list[str] = []
     table = compare(
-        [broken, models[0]], photos.dataset, tmp_path, people, resamples=0, jobs=1,
+        [broken, models[0]], photos.dataset, tmp_path, resamples=0, **TINY,
         on_model_error=lambda name, error: told.append(name),
     )  # fmt: skip
     assert told == ["broken"]
     assert [row.model for row in table] == ["model"]
     with pytest.raises(KeyactError, match="broken"):
-        compare([broken, models[0]], photos.dataset, tmp_path, people, jobs=1)
+        compare([broken, models[0]], photos.dataset, tmp_path, **TINY)
     with pytest.raises(KeyactError, match="no model"):
-        compare([broken], photos.dataset, tmp_path, people, on_model_error=lambda *_: None)
+        compare([broken], photos.dataset, tmp_path, on_model_error=lambda *_: None)
 
 
 def test_robustness_becomes_corruption_errors(
@@ -112,7 +117,7 @@ def test_robustness_becomes_corruption_errors(
             conditions=tuple(row(name, "corruption", 1, accuracy) for name in CORRUPTIONS),
         )  # fmt: skip
 
-    table = compare(models, photos.dataset, tmp_path, people, robustness=bear, resamples=0, jobs=1)
+    table = compare(models, photos.dataset, tmp_path, robustness=bear, resamples=0, **TINY)
     assert [row.corruption_accuracy for row in table] == [0.8, 0.6]
     assert [row.mce_vs_first for row in table] == [None, 2.0]
 

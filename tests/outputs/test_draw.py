@@ -154,3 +154,12 @@ def test_many_people_in_a_thumbnail() -> None:
 def test_wrong_photo_is_refused() -> None:
     with pytest.raises(ValueError, match="the photo is 640 x 480 pixels but the result"):
         annotate(photo(640, 480), frame(480, 640))
+
+
+def test_a_track_has_one_colour_whatever_its_place_in_the_list() -> None:
+    image = np.zeros((300, 600, 3), np.uint8)
+    one = person((30, 60, 200, 280), track_id=1)
+    two = person((330, 60, 500, 280), track_id=2)
+    first = annotate(image, frame(600, 300, one, two))
+    np.testing.assert_array_equal(first, annotate(image, frame(600, 300, two, one)))
+    assert (first[:, :300] != first[:, 300:]).any()

@@ -277,3 +277,17 @@ def test_mat_files_that_unpack_to_too_much_are_refused(
     monkeypatch.setattr("keyact.sequences.mat._MAX_UNPACKED", 1000)
     with pytest.raises(InputError, match="unpacks to more"):
         load_sequences(path)
+
+
+def test_one_folder_is_of_one_layout(tmp_path: Path) -> None:
+    """A recording that tells little is read as the others of its sensor are."""
+    for subject in range(1, 4):
+        made.write_utd(tmp_path / f"a1_s{subject}_t1_skeleton.mat", seed=subject)
+    points = made.moving("kinect20", 4)
+    points += np.random.default_rng(0).normal(0, 0.5, points.shape[1:])  # joints thrown about
+    path = tmp_path / "a1_s4_t1_skeleton.mat"
+    savemat(path, {"d_skel": points[:, made.UTD_ORDER].transpose(1, 2, 0)})
+    assert load_sequences(path)[0].layout == "generic-20"
+    clips = load_sequences(tmp_path)
+    assert {clip.layout for clip in clips} == {"kinect20"}
+    np.testing.assert_allclose(clips[3].keypoints[0], points, atol=1e-4)

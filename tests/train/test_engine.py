@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_frozen_layers_stay_and_the_best_epoch_is_kept(folder: Path) -> None:
     config = load_config(**case.SETTINGS)
     case.prepare(config)
     start = [np.array(w) for w in case.network().get_layer("features").get_weights()]
-    settings = {"unfreeze": {}, "epochs": 2, "ema": 0.9, "monitor": "val_top1"}
+    settings = {"unfreeze": {}, "epochs": 2, "ema": 0.9, "monitor": "val_top1", "tensorboard": True}
     weights, history = case.train(folder, "frozen", **settings)
     for before, after in zip(start, weights, strict=False):
         np.testing.assert_array_equal(before, after)
@@ -64,15 +65,39 @@ def test_frozen_layers_stay_and_the_best_epoch_is_kept(folder: Path) -> None:
         pytest.approx(row["val_loss"], abs=1e-5),
     )
     assert history.best == max(r["val_top1"] for r in history.rows)
+    (events,) = (folder / "frozen" / "tensorboard").iterdir()
+    assert events.read_bytes().count(b"val_top1") >= 2  # one each epoch
 
 
-def test_patience_ends_it(folder: Path) -> None:
+def test_patience_ends_it_and_mlflow_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+
+    class Recorder(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            return lambda *args, **kwargs: told.append((name, args, kwargs))
+
+    monkeypatch.setitem(sys.modules, "mlflow", Recorder("mlflow"))
     _, history = case.train(
         folder, "patient", rate=1e-9, patience=1, unfreeze={}, schedule="constant", ema=0,
-        monitor="val_top1", weight_decay=0,
+        monitor="val_top1", weight_decay=0, mlflow="file:somewhere",
     )  # fmt: skip
     assert history.stopped
     assert len(history.rows) < 4
+    calls = [name for name, _, _ in told]
+    assert calls[0] == "set_tracking_uri"
+    assert calls.count("log_metrics") == len(history.rows)
+    assert calls[-1] == "end_run"
+    figures = next(args[0] for name, args, _ in told if name == "log_metrics")
+    assert figures["val_top1"] == history.rows[0]["val_top1"]  # type: ignore[index]
+
+
+def test_a_missing_mlflow_is_said_before_anything_is_trained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(InputError, match=r"pip install 'keyact\[mlflow\]'"):
+        _fit(folder, "flow", case.Clouds(), mlflow="file:somewhere")
+    assert not (folder / "flow" / "checkpoint.npz").exists()
 
 
 def test_a_loss_that_is_no_number_is_said(folder: Path) -> None:

@@ -22,6 +22,7 @@ from keyact.cli import (
     pose_eval,
     predict,
     robustness,
+    serve,
     train,
 )
 
@@ -56,6 +57,7 @@ for command in (predict.predict, pose.pose, demo.demo, models.models, info.info)
 for command in (evaluate.evaluate, robustness.robustness, compare.compare, explain.explain):
     app.command()(command)
 app.command()(train.train)
+app.command()(serve.serve)
 app.command("pose-eval")(pose_eval.pose_eval)
 app.command("import")(import_.import_)
 app.add_typer(alphapose.app, name="alphapose")

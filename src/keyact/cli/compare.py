@@ -26,7 +26,7 @@ from keyact.cli.terminal import FAILED, complain, console, one_line_errors
 from keyact.errors import KeyactError
 
 if TYPE_CHECKING:
-    from keyact.evaluate.comparison import Compared
+    from keyact.evaluate.comparison_report import Compared
     from keyact.evaluate.robustness_report import Robustness
 
 
@@ -79,9 +79,8 @@ def compare(
         complain(f"{name}: {error}", messages)
 
     with one_line_errors():
-        from keyact.data.people import find_people
         from keyact.evaluate.comparison import compare as measure
-        from keyact.evaluate.comparison import save_comparison
+        from keyact.evaluate.comparison_report import save_comparison
         from keyact.evaluate.perturbations import CORRUPTIONS
         from keyact.evaluate.robustness import measure_robustness
 
@@ -106,8 +105,9 @@ def compare(
             table = measure(
                 models,
                 dataset,
-                out,
-                lambda paths: find_people(paths, detector=detector, pose=pose, jobs=jobs),
+                out / "cache",
+                detector=detector,
+                pose=pose,
                 robustness=bear if robust else None,
                 resamples=resamples,
                 runs=runs,

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keyact import action
 from keyact.data.base import Dataset
-from keyact.data.people import People
+from keyact.data.people import find_people
 from keyact.errors import InputError, KeyactError
 from keyact.evaluate import metrics
+from keyact.evaluate.comparison_report import Compared
 from keyact.evaluate.cost import RUNS, measure_latency, measure_size, usable_cpus
-from keyact.evaluate.identity import dataset_identity, fingerprint, model_identity
-from keyact.evaluate.output import replacing, save_figure, write_csv, write_json
+from keyact.evaluate.identity import dataset_identity, fingerprint, model_identity, stage_identities
+from keyact.evaluate.output import write_json
 from keyact.evaluate.predict import known_samples, photos_of, predict_dataset
 from keyact.evaluate.predictions import Predictions, load_predictions
 from keyact.evaluate.significance import bootstrap, mcnemar
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from keyact.data.progress import Progress
     from keyact.evaluate.robustness_report import Robustness
-
-FindPeople: TypeAlias = Callable[[Sequence[Path]], Iterable["tuple[Path, People | InputError]"]]
 
 
 class Cost(BaseModel):
@@ -48,44 +45,13 @@ class Cost(BaseModel):
     memory_mb: float | None
 
 
-class Compared(BaseModel):
-    """One row of the table. Fields that were not measured are None."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str
-    rows: int
-    top1: float
-    top1_low: float
-    top1_high: float
-    balanced_accuracy: float
-    macro_f1: float
-    ece: float
-    gained: int
-    """Rows right here and wrong in the first model; ``lost`` the other way round."""
-    lost: int
-    p_vs_first: float | None
-    """Exact McNemar test against the first model."""
-    corruption_accuracy: float | None
-    corruption_relative: float | None
-    mce_vs_first: float | None
-    parameters: int
-    macs: int
-    bytes: int
-    ms_1_p50: float
-    ms_1_p95: float
-    ms_2_p50: float | None
-    ms_2_p95: float | None
-    photo_ms_1_p50: float | None
-    memory_mb: float | None
-
-
 def compare(
     models: Sequence[str | Path],
     dataset: Dataset,
     folder: str | Path,
-    people: FindPeople,
     *,
+    detector: str = "persondet-m",
+    pose: str = "fastpose-m",
     robustness: Callable[[str], Robustness] | None = None,
     resamples: int = 1000,
     runs: int = RUNS,
@@ -98,14 +64,15 @@ def compare(
 ) -> list[Compared]:
     """Judge and measure models on the same photos; the first is what the others are tested against.
 
-    What was measured is kept in ``folder/cache`` by the hash of the weights and of the photos, so
+    What was measured is kept in ``folder`` by the hash of the weights and of the photos, so
     a run that was stopped goes on there and a new model costs only itself.
 
     Parameters
     ----------
     models : names or ``.onnx`` files.
     dataset : photos with labels.
-    people : finds the people of photos, such as `keyact.data.people.find_people`.
+    folder : of the kept measurements.
+    detector, pose : as `keyact.data.people.find_people` takes them.
     robustness : measures a model's robustness; left out when None.
     resamples : of the bootstrap.
     runs : of each latency.
@@ -116,7 +83,8 @@ def compare(
     ------
     KeyactError : no model could be measured.
     """
-    cache = Path(folder) / "cache"
+    cache = Path(folder)
+    stages = (detector, pose)
     told = progress or (lambda what: None)
     names = _names(models)
     first: Predictions | None = None
@@ -125,7 +93,7 @@ def compare(
     for model, name in zip(models, names, strict=True):
         try:
             found = _predictions(
-                model, name, dataset, people, cache, jobs, only_known, on_photo_error, told(name)
+                model, name, dataset, stages, cache, jobs, only_known, on_photo_error, told(name)
             )
             cost = _cost(model, _typical(found), cache, runs)
             borne = None if robustness is None else robustness(str(model))
@@ -160,7 +128,7 @@ def _predictions(
     model: str | Path,
     name: str,
     dataset: Dataset,
-    people: FindPeople,
+    stages: tuple[str, str],
     cache: Path,
     jobs: int | None,
     only_known: bool,
@@ -170,13 +138,17 @@ def _predictions(
     jobs = jobs or os.cpu_count() or 1
     loaded = action.load(model, threads=1 if jobs > 1 else None)
     known = known_samples(loaded, dataset, only_known)
-    path = cache / f"predictions-{fingerprint(model_identity(model), dataset_identity(known))}.npz"
+    detector, pose = stages
+    settings = fingerprint(
+        model_identity(model), dataset_identity(known), *stage_identities(detector, pose)
+    )
+    path = cache / f"predictions-{settings}.npz"
     if path.is_file():
         return replace(load_predictions(path), model=name)
     made = predict_dataset(
         loaded,
         known,
-        people(photos_of(known)),
+        find_people(photos_of(known), detector=detector, pose=pose, jobs=jobs),
         on_error=on_error or "raise",
         progress=progress,
         jobs=jobs,
@@ -250,99 +222,3 @@ def _row(
         mce_vs_first=mce,
         **cost.model_dump(),
     )
-
-
-def save_comparison(folder: str | Path, table: Sequence[Compared]) -> None:
-    """Write ``comparison.csv``, ``comparison.md`` and ``pareto.png`` into a folder.
-
-    Raises
-    ------
-    KeyactError : the folder cannot be written.
-    """
-    folder = Path(folder)
-    write_csv(folder / "comparison.csv", [row.model_dump() for row in table])
-    save_figure(folder / "pareto.png", pareto(table))
-    with replacing(folder / "comparison.md") as part:
-        part.write_text(markdown(table), "utf-8")
-
-
-def markdown(table: Sequence[Compared]) -> str:
-    """The table as Markdown; columns that no model has a value in are left out."""
-    columns: dict[str, Callable[[Compared], str]] = {
-        "model": lambda r: r.model.replace("|", "\\|"),
-        "top-1 (95 % interval)": lambda r: f"{r.top1:.3f} ({r.top1_low:.3f}–{r.top1_high:.3f})",
-        "balanced": lambda r: f"{r.balanced_accuracy:.3f}",
-        "macro-F1": lambda r: f"{r.macro_f1:.3f}",
-        "ECE": lambda r: f"{r.ece:.3f}",
-        "p vs first": lambda r: _text(r.p_vs_first, ".2g"),
-        "corrupted": lambda r: _text(r.corruption_accuracy, ".3f"),
-        "mCE vs first": lambda r: _text(r.mce_vs_first, ".2f"),
-        "parameters": lambda r: f"{r.parameters / 1e6:.2f} M",
-        "MACs": lambda r: f"{r.macs / 1e6:.0f} M",
-        "file": lambda r: f"{r.bytes / 1e6:.1f} MB",
-        "1 thread p50 / p95": lambda r: f"{r.ms_1_p50:.1f} / {r.ms_1_p95:.1f} ms",
-        "2 threads p50 / p95": lambda r: (
-            "" if r.ms_2_p50 is None else f"{r.ms_2_p50:.1f} / {r.ms_2_p95:.1f} ms"
-        ),
-        "whole photo, 1 thread": lambda r: _text(r.photo_ms_1_p50, ".0f", " ms"),
-        "memory": lambda r: _text(r.memory_mb, ".0f", " MB"),
-    }
-    cells = {name: [make(row) for row in table] for name, make in columns.items()}
-    kept = {name: column for name, column in cells.items() if any(column)}
-    lines = [
-        "| " + " | ".join(kept) + " |",
-        "|" + "|".join(" --- " if name == "model" else " ---: " for name in kept) + "|",
-    ]
-    lines += ["| " + " | ".join(row) + " |" for row in zip(*kept.values(), strict=True)]
-    return "\n".join(lines) + "\n"
-
-
-def _text(value: float | None, form: str, unit: str = "") -> str:
-    return "" if value is None else f"{value:{form}}{unit}"
-
-
-def pareto(table: Sequence[Compared]) -> Figure:
-    """Accuracy against time; the line joins the models that no other beats in both."""
-    from keyact.evaluate.plots import BLUE, GREY, INK, ORANGE, blank, titled
-
-    figure, axes = blank(7.6, 4.8)
-    ax = axes[0, 0]
-    front = pareto_front(table)
-    ax.step(
-        [row.ms_1_p50 for row in front], [row.top1 for row in front], where="post", color=ORANGE,
-        linewidth=1.2, linestyle="--", zorder=1, label="not beaten in both",
-    )  # fmt: skip
-    for row in table:
-        best = row in front
-        ax.errorbar(
-            row.ms_1_p50, row.top1, [[row.top1 - row.top1_low], [row.top1_high - row.top1]],
-            color=GREY, linewidth=1, capsize=2, zorder=2,
-        )  # fmt: skip
-        size = 30 + 60 * (row.parameters / 1e6) ** 0.5
-        ax.scatter(row.ms_1_p50, row.top1, size, color=BLUE if best else GREY, zorder=3)
-        ax.annotate(
-            f"{row.model}\n{row.parameters / 1e6:.1f} M", (row.ms_1_p50, row.top1),
-            xytext=(9, 5), textcoords="offset points", fontsize=8, color=INK,
-        )  # fmt: skip
-    times = [row.ms_1_p50 for row in table]
-    if max(times) > 3 * min(times):
-        ax.set_xscale("log")
-    ax.margins(x=0.18, y=0.14)
-    ax.grid(alpha=0.25)
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
-    titled(
-        ax,
-        f"{table[0].rows} rows; area: parameters; bars: 95 % intervals",
-        "ms for a photo with one person, 1 CPU thread, median",
-        "top-1 accuracy",
-    )
-    return figure
-
-
-def pareto_front(table: Sequence[Compared]) -> list[Compared]:
-    """The models that none of the others beats in both accuracy and time, fastest first."""
-    front: list[Compared] = []
-    for row in sorted(table, key=lambda row: (row.ms_1_p50, -row.top1)):
-        if not front or row.top1 > front[-1].top1:
-            front.append(row)
-    return front

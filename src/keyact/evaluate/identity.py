@@ -10,6 +10,7 @@ from typing import Any
 from keyact import weights
 from keyact.action.base import ActionModel
 from keyact.data.base import Dataset
+from keyact.data.people import model_identity as stage_identity
 
 
 def model_identity(model: str | Path | ActionModel) -> str:
@@ -23,6 +24,16 @@ def model_identity(model: str | Path | ActionModel) -> str:
     if isinstance(model, (str, Path)):
         return weights.resolve("action", model).digest()
     return fingerprint(type(model).__name__, model.name, list(model.labels))
+
+
+def stage_identities(detector: str, pose: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Names of detector and pose backend and the hashes of the files behind them.
+
+    Raises
+    ------
+    UnknownNameError, WeightsError : no such network.
+    """
+    return stage_identity("detector", detector), stage_identity("pose", pose)
 
 
 def dataset_identity(dataset: Dataset) -> str:

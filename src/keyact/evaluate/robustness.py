@@ -25,7 +25,7 @@ from keyact.data.base import Dataset
 from keyact.data.people import MAX_PEOPLE, People
 from keyact.data.progress import Progress
 from keyact.errors import InputError, KeyactError, UnknownNameError
-from keyact.evaluate.identity import dataset_identity, fingerprint, model_identity
+from keyact.evaluate.identity import dataset_identity, fingerprint, model_identity, stage_identities
 from keyact.evaluate.perturbations import (
     MIN_SIDE,
     PERTURBATIONS,
@@ -103,8 +103,7 @@ def measure_robustness(
         "version": _VERSION,
         "model": model_identity(model),
         "dataset": dataset_identity(known),
-        "detector": str(detector),
-        "pose": str(pose),
+        "stages": stage_identities(str(detector), str(pose)),
         "keep": keep_keypoints,
         "size": size,
         "seed": seed,

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from keyact.errors import InputError, KeyactError
 from keyact.evaluate.metrics import expected_calibration_error
 from keyact.evaluate.output import save_figure, write_csv, write_json
-from keyact.evaluate.perturbations import SEVERITIES
 from keyact.evaluate.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -172,9 +171,10 @@ def plot(found: Robustness) -> Figure:
     from keyact.evaluate.plots import BLUE, GREY, INK, ORANGE, blank, titled
 
     names = list(dict.fromkeys(row.perturbation for row in found.conditions))
-    table = np.full((len(names), len(SEVERITIES) + 1), np.nan)
+    severities = sorted({row.severity for row in found.conditions})
+    table = np.full((len(names), len(severities) + 1), np.nan)
     for row in found.conditions:
-        table[names.index(row.perturbation), row.severity - 1] = row.top1
+        table[names.index(row.perturbation), severities.index(row.severity)] = row.top1
     measured = ~np.isnan(table[:, :-1])
     table[:, -1] = np.where(measured, table[:, :-1], 0).sum(1) / measured.sum(1)
 
@@ -183,18 +183,16 @@ def plot(found: Robustness) -> Figure:
     )
     heat, lines = axes[0]
     heat.spines[:].set_visible(False)
-    heat.imshow(
-        table / max(found.clean.top1, 1e-9), cmap="RdYlBu", vmin=0.3, vmax=1.05, aspect="auto"
-    )
+    heat.imshow(table / max(found.clean.top1, 1e-9), cmap="RdYlBu", vmin=0, vmax=1.2, aspect="auto")
     for (y, x), value in np.ndenumerate(table):
         if not np.isnan(value):
             weight = "bold" if x == table.shape[1] - 1 else "normal"
             heat.text(
-                x, y, f"{value:.0%}", ha="center", va="center", fontsize=8, color=INK,
-                fontweight=weight,
+                x, y, f"{value:.0%}", ha="center", va="center", fontsize=8, fontweight=weight,
+                color=INK if value > 0.12 * found.clean.top1 else "white",
             )  # fmt: skip
-    heat.axvline(len(SEVERITIES) - 0.5, color="white", linewidth=3)
-    heat.set_xticks(range(table.shape[1]), [*map(str, SEVERITIES), "mean"])
+    heat.axvline(len(severities) - 0.5, color="white", linewidth=3)
+    heat.set_xticks(range(table.shape[1]), [*map(str, severities), "mean"])
     heat.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     titled(heat, f"{found.model}: clean {found.clean.top1:.1%}", "severity")
 
@@ -207,7 +205,7 @@ def plot(found: Robustness) -> Figure:
         if rows:
             label = {"keypoints": "key points"}.get(family, family)
             _course(lines, rows, colour, 2.2, 1.0, f"{label}, mean {found.accuracy(family):.1%}")  # type: ignore[arg-type]
-    lines.set_xticks(SEVERITIES)
+    lines.set_xticks(severities)
     lines.set_ylim(top=1)
     lines.grid(alpha=0.25)
     lines.legend(fontsize=8, frameon=False, loc="lower left")

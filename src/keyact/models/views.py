@@ -8,6 +8,8 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
+from keyact.errors import UnknownNameError
+
 View = Literal["photo", "person", "both"]
 VIEWS: dict[str, tuple[str, ...]] = {
     "photo": ("context",),
@@ -33,8 +35,6 @@ def image_model(
     view : the photo squeezed into a square, the person's crop, or both side by side.
     """
     if view not in VIEWS:
-        from keyact.errors import UnknownNameError
-
         raise UnknownNameError("view", view, VIEWS)
     inputs = {key: keras.Input((size, size, 3), name=key, dtype="uint8") for key in VIEWS[view]}
     pool = layers.GlobalAveragePooling2D(dtype="float32", name="pool")

@@ -72,7 +72,7 @@ def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]
     canvas = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     order = sorted(range(len(result.people)), key=lambda i: -_area(result.people[i]))
     for number in order:  # large people first, so that small ones stay on top
-        canvas = _draw_person(canvas, result.people[number], _colour(number), zoom)
+        canvas = _draw_person(canvas, result.people[number], _colour(result, number), zoom)
     picture = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return _draw_labels(np.ascontiguousarray(picture, dtype=np.uint8), result)
 
@@ -155,7 +155,7 @@ def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
     font = max(_MIN_FONT, round(0.027 * math.sqrt(result.width * result.height)))
     padding = max(2, round(0.35 * font))
     annotator = sv.RichLabelAnnotator(
-        color=sv.ColorPalette([_colour(number) for number in numbers]),
+        color=sv.ColorPalette([_colour(result, number) for number in numbers]),
         text_color=sv.Color.from_hex(_INK),
         font_size=font,
         text_padding=padding,
@@ -173,9 +173,13 @@ def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
     return picture
 
 
-def _colour(number: int) -> sv.Color:
+def _colour(result: FrameResult, number: int) -> sv.Color:
+    """By the track, which has its colour in every frame of a video, or by the place in the list."""
     import supervision as sv
 
+    track = result.people[number].track_id if result.people else None
+    if track is not None:
+        number = track - 1
     return sv.Color.from_hex(_PALETTE[number % len(_PALETTE)])
 
 

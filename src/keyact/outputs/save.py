@@ -45,7 +45,9 @@ def save_image(path: str | Path, image: NDArray[np.uint8]) -> None:
 
     path = _checked(path, PHOTO_SUFFIXES)
     try:
-        done, encoded = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        jpeg = path.suffix.lower() in (".jpg", ".jpeg")  # others warn of a quality
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
+        done, encoded = cv2.imencode(path.suffix, image, quality)
     except cv2.error as error:
         raise KeyactError(f"{path}: the picture cannot be encoded: {error}") from None
     if not done:

@@ -30,7 +30,8 @@ def draw_timeline(timeline: VideoTimeline, title: str | None = None) -> NDArray[
 
     Parameters
     ----------
-    timeline : people without any action get a lane as well, unless they were only there for a moment.
+    timeline : people without any action get a lane as well, unless they were only there for a
+        moment.
     title : over it; by default the video's name and length.
 
     Returns

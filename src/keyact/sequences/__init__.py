@@ -108,7 +108,7 @@ def load_sequences(source: str | Path, format: str | None = None, **options: Any
             raise UnknownNameError("option of a sequence format", option, known)
     path, chosen = Path(source), Options(**options)
     entry = detect_format(path) if format is None else get_format(format)
-    sequences = list(_read(entry, path, chosen))
+    sequences = _agreed(entry, path, chosen, list(_read(entry, path, chosen)))
     if not sequences:
         raise InputError(f"{path}: has no sequence in it that can be used")
     return entry.together(sequences)
@@ -135,6 +135,17 @@ def detect_format(path: Path) -> SequenceFormat:
             return entry
     what = f"{file}: of no known format" if file else f"{path}: has no file of a known format"
     raise InputError(f"{what}; say which: {', '.join(FORMATS)}")
+
+
+def _agreed(
+    entry: SequenceFormat, path: Path, options: Options, sequences: list[Sequence]
+) -> list[Sequence]:
+    """All of one layout: where a few recordings look like another, most are right."""
+    layouts = Counter(sequence.layout for sequence in sequences)
+    sizes = {sequence.joints for sequence in sequences}
+    if options.layout is not None or len(layouts) < 2 or len(sizes) > 1:
+        return sequences
+    return list(_read(entry, path, replace(options, layout=layouts.most_common(1)[0][0])))
 
 
 def _read(entry: SequenceFormat, path: Path, options: Options) -> Iterator[Sequence]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from keyact.errors import InputError
 from keyact.layouts import layout_names
 from keyact.sequences.sequence import layout_size
-from keyact.sequences.skeleton import fit, guess_layout, known_skeleton
+from keyact.sequences.skeleton import FITS, fit, guess_layout, known_skeleton
 
 _JOINTS = {layout_size(name) for name in layout_names()} | {14, 15, 16, 19, 21, 22}
 
@@ -80,7 +80,7 @@ def in_layout(
         for order in _ORDERS[name]:
             turned = points[..., list(order), :]
             better = fit(turned, skeleton)
-            if better < plain and better <= 2:
+            if better < plain and (layout is not None or better <= FITS):
                 return turned, name
     return points, layout or guess_layout(points)
 

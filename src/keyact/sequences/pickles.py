@@ -15,6 +15,7 @@ from __future__ import annotations
 import codecs
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +203,24 @@ def _read(path: Path, options: Options) -> Iterator[Sequence]:
             splits = _splits(listed)
     if not isinstance(entries, list) or len(entries) > MAX_ANNOTATIONS:
         raise InputError(f"{path}: not a list of annotations, nor a dictionary with them")
+    if options.layout is None:
+        options = replace(options, layout=_layout(entries))
     for number, entry in enumerate(entries):
         try:
             yield _sequence(entry, splits, options)
         except InputError as error:
             options.report(f"{path}: annotation {number}: {error}")
+
+
+def _layout(entries: list[Any]) -> str | None:
+    """One for the file, by its first recordings; None when these differ or are strange."""
+    points = [e["keypoint"] for e in entries[:50] if isinstance(e, dict) and "keypoint" in e]
+    rows = [
+        p.reshape(-1, *p.shape[2:]) for p in points if isinstance(p, np.ndarray) and p.ndim == 4
+    ]
+    if not rows or len({row.shape[1:] for row in rows}) != 1:
+        return None
+    return in_layout(np.concatenate(rows).astype(np.float64))[1]
 
 
 def _sequence(entry: Any, splits: dict[str, str], options: Options) -> Sequence:

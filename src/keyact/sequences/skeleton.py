@@ -24,7 +24,8 @@ from keyact.sequences.sequence import GENERIC, Sequence, layout_size, layouts_of
 _CENTRES = (("mid_hip",), ("left_hip", "right_hip"), ("spine_mid",))
 _TOPS = (("neck",), ("left_shoulder", "right_shoulder"), ("mid_neck",))
 _SAMPLES = 200  # sequences that bone lengths are measured on
-_FITS = 2.0  # edges of a layout may be this much longer than the shortest tree: 1 to 1.5 if right
+FITS = 2.0
+"""Bones of the right layout are 1 to 1.5 times as long as the shortest tree's."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def guess_layout(keypoints: NDArray[np.floating], candidates: Iterable[str] | No
     names = layouts_of_size(joints) if candidates is None else list(candidates)
     fits = {name: fit(keypoints, known_skeleton(name)) for name in names}
     best = min(fits, key=lambda name: fits[name], default=None)
-    return best if best is not None and fits[best] <= _FITS else f"generic-{joints}"
+    return best if best is not None and fits[best] <= FITS else f"generic-{joints}"
 
 
 def fit(keypoints: NDArray[np.floating], skeleton: Skeleton) -> float:

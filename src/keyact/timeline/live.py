@@ -23,7 +23,7 @@ from keyact.timeline.offline import (
     segment_of,
 )
 from keyact.timeline.result import PersonTimeline, Segment, VideoTimeline
-from keyact.timeline.segments import Hysteresis, Segmenter
+from keyact.timeline.segments import Hysteresis, Run, Segmenter
 
 MAX_SAMPLES = 4096
 """Frames of one person that are held: more per window than any camera gives."""
@@ -111,10 +111,8 @@ class TrackState:
                 self._run(window)
         last = cell_of(evidence, self.begin, self.end)
         ended = [*self._push_until(last + 1)]
-        run = self._segmenter.finish()
-        if run is not None:
-            ended.append(segment_of(evidence, run, self.begin, self.end))
-        return ended
+        open_still = self._segment(self._segmenter.finish())
+        return ended if open_still is None else [*ended, open_still]
 
     def _run(self, window: Window) -> None:
         sequence = self._evidence.sequence
@@ -147,8 +145,13 @@ class TrackState:
             seen = cell.photo / cell.frames if cell and cell.frames and len(cell.photo) else None
             run = self._segmenter.push(evidence.combine(moved, seen))
             self._settled += 1
-            if run is not None:
-                yield segment_of(evidence, run, self.begin, self.end)
+            segment = self._segment(run)
+            if segment is not None:
+                yield segment
+
+    def _segment(self, run: Run | None) -> Segment | None:
+        shortest = self._segmenter.rules.confirm
+        return segment_of(self._evidence, run, self.begin, self.end, shortest)
 
     def _cell(self, number: int) -> _Cell:
         return self._cells.setdefault(number, _Cell(self._evidence))

@@ -58,16 +58,21 @@ def cell_of(evidence: Evidence, begin: float, seconds: float) -> int:
     return int((seconds - begin) / evidence.step + _EPSILON)
 
 
-def segment_of(evidence: Evidence, run: Run, begin: float, end: float) -> Segment:
-    """A run of cells in seconds of the video."""
-    return Segment(
-        start=begin + run.first * evidence.step,
-        end=max(
-            min(begin + (run.last + 1) * evidence.step, end), begin + run.first * evidence.step
-        ),
-        label=evidence.labels[run.label],
-        confidence=run.confidence,
-    )
+def segment_of(
+    evidence: Evidence, run: Run | None, begin: float, end: float, shortest: float
+) -> Segment | None:
+    """A run of cells in seconds of the video.
+
+    None when there is no run, or when the track ended in its last cell, too soon for an action.
+    """
+    if run is None:
+        return None
+    start = begin + run.first * evidence.step
+    stop = min(begin + (run.last + 1) * evidence.step, end)
+    if stop - start < shortest - _EPSILON:
+        return None
+    label = evidence.labels[run.label]
+    return Segment(start=start, end=stop, label=label, confidence=run.confidence)
 
 
 def track_segments(
@@ -108,7 +113,8 @@ def track_segments(
         seen = frames.mean(0) if len(frames) and photo.shape[1] else None
         runs.append(segmenter.push(evidence.combine(moved, seen)))
     runs.append(segmenter.finish())
-    return tuple(segment_of(evidence, run, begin, end) for run in runs if run is not None)
+    found = (segment_of(evidence, run, begin, end, segmenter.rules.confirm) for run in runs)
+    return tuple(segment for segment in found if segment is not None)
 
 
 def _windows(evidence: Evidence, begin: float, end: float) -> Iterator[Window]:

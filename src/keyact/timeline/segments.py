@@ -56,9 +56,9 @@ class Segmenter:
     def __init__(
         self, thresholds: NDArray[np.float32], step: float, hysteresis: Hysteresis | None = None
     ) -> None:
-        self._rules = hysteresis or Hysteresis()
+        self.rules = hysteresis or Hysteresis()
         self._thresholds = np.asarray(thresholds, np.float64)
-        self._confirm = max(1, math.ceil(self._rules.confirm / step - 1e-9))
+        self._confirm = max(1, math.ceil(self.rules.confirm / step - 1e-9))
         self._cell = 0
         self._label = _NONE  # the action that goes on
         self._first = 0
@@ -124,8 +124,8 @@ class Segmenter:
         going = self._label
         if (
             going != _NONE
-            and row[going] >= self._rules.keep * self._thresholds[going]
-            and (not sure or row[best] - row[going] <= self._rules.lead)
+            and row[going] >= self.rules.keep * self._thresholds[going]
+            and (not sure or row[best] - row[going] <= self.rules.lead)
         ):
             return going
         return best if sure else _NONE

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -127,36 +127,38 @@ def fit(
     InputError : no such figure to monitor, the loss is not finite, or
         the checkpoint is of another network.
     """
-    state = _State(net, validate, config, run, on_epoch)
-    first = state.restore() if resume else 0
-    loss = loss or objective(config, batches.classes)
-    bounds = [0, *sorted(config.unfreeze), config.epochs]
-    for phase, (start, end) in enumerate(pairwise(bounds)):
-        if first >= end or state.history.stopped:
-            continue
-        set_frozen(net, config.unfreeze[start] if start else config.freeze)
-        rate = _schedule(config, batches.steps, start)
-        net.compile(
-            optimizer=_optimizer(net, config, rate, batches.steps),
-            loss=loss,
-            weighted_metrics=[metric or top1(batches.classes)],
-            jit_compile=_jit(config),
-        )
-        net.optimizer.build(net.trainable_variables)
-        state.begin(phase, rate)
-        with _feed(batches, max(first, start), config.workers) as feed:
-            net.fit(
-                feed,
-                shuffle=False,
-                steps_per_epoch=batches.steps,
-                initial_epoch=max(first, start),
-                epochs=end,
-                verbose=0,
-                callbacks=[state.callback()],
+    with closing(_Logs(config, run)) as logs:
+        state = _State(net, validate, config, run, logs, on_epoch)
+        first = state.restore() if resume else 0
+        loss = loss or objective(config, batches.classes)
+        bounds = [0, *sorted(config.unfreeze), config.epochs]
+        for phase, (start, end) in enumerate(pairwise(bounds)):
+            if first >= end or state.history.stopped:
+                continue
+            set_frozen(net, config.unfreeze[start] if start else config.freeze)
+            rate = _schedule(config, batches.steps, start)
+            net.compile(
+                optimizer=_optimizer(net, config, rate, batches.steps),
+                loss=loss,
+                weighted_metrics=[metric or top1(batches.classes)],
+                jit_compile=_jit(config),
             )
-        # Keras leaves averaged weights in the network; the next phase goes on from the others.
-        state.put_back()
-    state.finish()
+            net.optimizer.build(net.trainable_variables)
+            state.begin(phase, rate)
+            with _feed(batches, max(first, start), config.workers) as feed:
+                net.fit(
+                    feed,
+                    shuffle=False,
+                    steps_per_epoch=batches.steps,
+                    initial_epoch=max(first, start),
+                    epochs=end,
+                    verbose=0,
+                    callbacks=[state.callback()],
+                )
+            # Keras leaves averaged weights in the network; the next phase goes on from the others.
+            state.put_back()
+    if run.weights.exists():
+        net.load_weights(run.weights)
     return state.history
 
 
@@ -169,18 +171,18 @@ class _State:
         validate: Validate,
         config: TrainConfig,
         run: RunFolder,
+        logs: _Logs,
         on_epoch: Callable[[dict[str, float]], None] | None,
     ) -> None:
         self.history = History()
         self._net, self._validate, self._config, self._run = net, validate, config, run
-        self._on_epoch = on_epoch
+        self._logs, self._on_epoch = logs, on_epoch
         self._phase = self._epoch = 0
         self._rate: Any = None
         self._own: list[NDArray[Any]] = []
         self._saved: dict[str, NDArray[Any]] = {}
         self._saved_phase = -1
         self._began = 0.0
-        self._logs: _Logs | None = None
 
     def begin(self, phase: int, rate: Any) -> None:
         """The optimiser of a phase is there; give it its state if the checkpoint has it."""
@@ -245,8 +247,6 @@ class _State:
         history.stopped = patience is not None and epoch + 1 - history.best_epoch >= patience
         self._run.write_log(history.rows)
         self._checkpoint(epoch + 1)
-        if self._logs is None:
-            self._logs = _Logs(config, self._run)
         self._logs.write(row)
         if self._on_epoch is not None:
             self._on_epoch(row)
@@ -294,12 +294,6 @@ class _State:
         done = int(meta["epoch"])
         self.history.stopped = patience is not None and done - meta["best_epoch"] >= patience
         return done
-
-    def finish(self) -> None:
-        if self._logs is not None:
-            self._logs.close()
-        if self._run.weights.exists():
-            self._net.load_weights(self._run.weights)
 
 
 class _Logs:

@@ -46,7 +46,7 @@ class RunFolder:
         ------
         InputError : it exists and ``resume`` is not set, or the other way round, or a bad name.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", name):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
             raise InputError(f"{name!r} is no name for a run: use letters, digits and . _ + -")
         run = cls(Path(parent) / name)
         if run.config.exists() and not resume:

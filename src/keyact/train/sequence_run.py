@@ -81,7 +81,7 @@ def run_sequences(
         f"{features.skeleton.layout} in {features.dims}D, {features.people} of each; "
         f"left and right {'are alike' if augment.flip else 'differ'}"
     )
-    about = {"model": model, "options": _plain(config.options)}
+    about: dict[str, Any] = {"model": model, "options": _plain(config.options)}
     about["meta"] = metadata(run.name, model, names, features, views, train)
     run.write_json(run.model_info, about)
     prepare(config)

@@ -1,0 +1,91 @@
+"""Run a server until SIGTERM or Ctrl-C, and let what is in progress end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from keyact.errors import KeyactError
+from keyact.serve.app import create_app
+from keyact.serve.logs import set_up_logs
+from keyact.serve.service import Service
+from keyact.serve.settings import ServeSettings
+
+
+class _Server(uvicorn.Server):
+    """Is not ready any more from the signal on, also for connections that are open."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Unlike uvicorn's own, does not end the process by the signal once all is done: the
+        # status is 0.
+        self._service.drain()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def serve(settings: ServeSettings, started: Callable[[str], None] | None = None) -> None:
+    """Load the models, then listen until SIGTERM or Ctrl-C.
+
+    From the signal on nothing new is accepted; requests in progress are answered, for up to
+    ``settings.drain_timeout`` seconds.
+
+    Parameters
+    ----------
+    started : told the address as soon as clients can connect.
+
+    Raises
+    ------
+    KeyactError : a model cannot be had, or the address cannot be listened on.
+    """
+    service = Service(settings)
+    listening = _listen(settings)
+    try:
+        service.load()
+        config = uvicorn.Config(
+            create_app(service=service),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws_max_size=settings.max_frame_bytes + 1024,
+            # Frames that wait in the kernel or in a queue are old ones: the stream drops them.
+            ws_max_queue=4,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        set_up_logs(settings.log)
+        if started is not None:
+            started(_address(listening))
+        _Server(config, service).run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise KeyactError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            "choose another with --port"
+        ) from None
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_models import make_action, make_detector, make_pose, make_sequence
+
+from keyact import Frame, Recognizer
+from keyact.action import SequenceModel
+from keyact.errors import UnknownNameError, WeightsError
+from keyact.results import UNKNOWN
+from keyact.runtime import OnnxModel
+from keyact.sequences import Features, known_skeleton
+from keyact.video import VideoRecognizer, with_timeline
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    folder = tmp_path_factory.mktemp("tiny")
+    make_detector(folder / "detector.onnx")
+    make_pose(folder / "pose.onnx")
+    make_action(folder / "action.onnx", crop_margin=1.3, unknown_threshold=0.1)
+    return Recognizer(
+        folder / "action.onnx", folder / "pose.onnx", folder / "detector.onnx", threads=1
+    )
+
+
+def walk(frames: int = 20) -> list[Frame]:
+    """A red person who walks, at 10 frames per second."""
+    result = []
+    for number in range(frames):
+        pixels = np.full((96, 128, 3), 200, np.uint8)
+        pixels[20:80, 30 + number : 70 + number] = (30, 30, 230)
+        result.append(Frame(pixels, "walk", number, number / 10))
+    return result
+
+
+def test_frames_are_numbered_and_the_timeline_is_drawn_on_them(recognizer: Recognizer) -> None:
+    run = VideoRecognizer(recognizer, fps=10, sequence=False)
+    results = [result for _, result in run.frames(walk())]
+    assert [result.people[0].track_id for result in results] == [None] + [1] * 19
+    timeline = run.timeline("walk")
+    assert timeline.models == (results[0].model,)
+    (segment,) = timeline.people[0].segments
+    assert segment.label == results[5].people[0].action
+    drawn = with_timeline(results[5], timeline, 0.5).people[0]
+    assert (drawn.action, drawn.actions[0].probability) == (segment.label, segment.confidence)
+    outside = with_timeline(results[5], timeline, 99.0).people[0]
+    assert (outside.action, outside.actions) == (UNKNOWN, ())
+    assert with_timeline(results[0], timeline, 0.0) == results[0]  # nobody has a number yet
+
+
+def test_an_endless_stream_gives_segments_and_keeps_none(recognizer: Recognizer) -> None:
+    run = VideoRecognizer(recognizer, fps=10, sequence=False, collect=False)
+    for frame in walk():
+        run.push(recognizer(frame.image, index=frame.index, timestamp=frame.timestamp))
+    assert run.label(1) != UNKNOWN and run.label(None) == UNKNOWN
+    ((number, segment),) = run.finish()
+    assert number == 1 and segment.end == pytest.approx(1.9)
+    assert run.timeline("walk").people == ()
+
+
+def test_frames_without_a_time_are_counted(recognizer: Recognizer) -> None:
+    run = VideoRecognizer(recognizer, fps=10, sequence=False)
+    for frame in walk():
+        run.push(recognizer(frame.image, index=frame.index))
+    assert run.timeline("walk").seconds == pytest.approx(1.9)
+
+
+def test_only_networks_for_one_person_in_2d_are_taken(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownNameError):
+        VideoRecognizer(recognizer, sequence="no-such-network")
+    with pytest.raises(ValueError, match="sequence is"):
+        VideoRecognizer(recognizer, sequence=True)
+    features = Features(known_skeleton("coco17"), frames=8, fps=8, people=2, streams=("joint",))
+    pair = SequenceModel(OnnxModel(make_sequence(features=features.to_dict())), "pair")
+    with pytest.raises(WeightsError, match="must be one person in 2D"):
+        VideoRecognizer(recognizer, sequence=pair)
+    assert VideoRecognizer(
+        recognizer, sequence=SequenceModel(OnnxModel(make_sequence()), "own")
+    ).models[0] == "own"  # fmt: skip
