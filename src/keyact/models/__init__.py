@@ -85,7 +85,9 @@ _MODELS = (
     _photo("mobilenetv2", "MobileNetV2 on the photo (or person) alone", "image"),
     _photo("keypoints-mlp", "normalised pose through a small perceptron", "keypoints"),
     _photo("keypoints-gcn", "graph convolutions over the skeleton", "keypoints"),
-    _photo("keypoints-trees", "extremely randomised trees on the normalised pose", "keypoints"),
+    _photo(
+        "keypoints-trees", "extremely randomised trees on the normalised pose", "keypoints", "trees"
+    ),
     _photo("vit", "Vision Transformer B/16 of keras-hub on the photo (or person) alone", "image"),
     *(
         _photo(
