@@ -66,6 +66,18 @@ def test_without_groups_recordings_are_held_out() -> None:
     assert [r.name for r in with_val(some, 0.2, 1)[1]] != [r.name for r in val]
 
 
+def test_what_one_group_alone_does_stays_in_training() -> None:
+    from dataclasses import replace
+
+    some = [
+        replace(r, label="jump") if r.group == "s1" and r.label == "kick" else r
+        for r in recordings(subjects=6)
+    ]
+    train, val, _ = with_val(some, 0.25, 0)
+    assert "jump" in {r.label for r in train}
+    assert {r.label for r in val} <= set(ACTIONS) & {r.label for r in train}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"split": "test"}, "nothing to train on"), ({"group": "one"}, "of one group")],

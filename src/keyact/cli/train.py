@@ -21,7 +21,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Labelled photos: a folder per label, or a manifest.csv; see `keyact data`.",
+            help="Labelled photos: a folder per label, or a manifest.csv; see `keyact data`. "
+            "Or key point sequences: anything that `keyact.sequences` reads.",
             show_default=False,
         ),
     ],
@@ -78,7 +79,9 @@ def train(
 
     The people in the photos are found once and kept. An epoch that is done is never lost:
     `--resume` goes on after it, to the same result. Without a split `val` a fifth of the photos
-    is held out; the epoch, the temperatures and the "unknown" threshold are chosen on it.
+    is held out; the epoch, the temperatures and the "unknown" threshold are chosen on it. From key
+    point sequences a network is then trained once more, with what was held out (`--set
+    sequence.refit=false` leaves that out); their split `test` is never looked at.
     """
     messages = console(stderr=True)
     with one_line_errors():

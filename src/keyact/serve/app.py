@@ -46,7 +46,9 @@ def create_app(settings: ServeSettings | None = None, service: Service | None = 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.load)
+        rest = asyncio.create_task(asyncio.to_thread(service.load_rest))
         yield
+        await rest
         await service.close()
 
     app = FastAPI(

@@ -45,29 +45,45 @@ def serve(settings: ServeSettings, started: Callable[[str], None] | None = None)
     ------
     KeyactError : a model cannot be had, or the address cannot be listened on.
     """
+    server, listening = build(settings)
+    set_up_logs(settings.log)
+    try:
+        if started is not None:
+            started(address(listening))
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def build(settings: ServeSettings) -> tuple[uvicorn.Server, socket.socket]:
+    """A server with its models loaded, and the socket it is to ``run`` with; see `serve`."""
     service = Service(settings)
     listening = _listen(settings)
     try:
         service.load()
-        config = uvicorn.Config(
-            create_app(service=service),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws_max_size=settings.max_frame_bytes + 1024,
-            # Frames that wait in the kernel or in a queue are old ones: the stream drops them.
-            ws_max_queue=4,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
-            h11_max_incomplete_event_size=64 * 1024,
-        )
-        set_up_logs(settings.log)
-        if started is not None:
-            started(_address(listening))
-        _Server(config, service).run(sockets=[listening])
-    finally:
+    except BaseException:
         listening.close()
+        raise
+    config = uvicorn.Config(
+        create_app(service=service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws_max_size=settings.max_frame_bytes + 1024,
+        # Frames that wait in the kernel or in a queue are old ones: the stream drops them.
+        ws_max_queue=4,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return _Server(config, service), listening
+
+
+def address(listening: socket.socket) -> str:
+    """``http://HOST:PORT`` of a listening socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listen(settings: ServeSettings) -> socket.socket:
@@ -84,8 +100,3 @@ def _listen(settings: ServeSettings) -> socket.socket:
             "choose another with --port"
         ) from None
     return listening
-
-
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

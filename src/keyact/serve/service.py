@@ -28,6 +28,7 @@ from keyact.serve.batching import SharedRuns
 from keyact.serve.metrics import Metrics
 from keyact.serve.settings import ServeSettings
 from keyact.serve.work import WorkQueue
+from keyact.track import ByteTrack
 
 ALL = 100_000  # ranked actions: all that the model knows; answers are cut to what is asked for
 
@@ -107,6 +108,10 @@ class Service:
             for estimator in self._poses.values():
                 estimator(grey, np.array([[8, 8, 56, 56]], np.float32))
             self._loaded = True
+
+    def load_rest(self) -> None:
+        """What only clips and streams need, so that their first frame does not wait for it."""
+        ByteTrack()(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
     def recognizer(self, model: str | None = None, pose: str | None = None) -> Recognizer:
         """For the chosen networks; the default ones when not given.

@@ -137,8 +137,8 @@ def with_val(
 ) -> tuple[list[Recording], list[Recording], bool]:
     """What to train on, what to choose on, and whether the latter was held out here.
 
-    Recordings of the split ``test`` are in neither. Groups stay whole, and every label stays in
-    training.
+    Recordings of the split ``test`` are in neither. Groups stay whole, but for recordings of a
+    label that no other group has: they stay in training.
 
     Raises
     ------
@@ -170,7 +170,9 @@ def with_val(
         return len(left), abs(len(part[1]) / len(labels) - share)
 
     rest, held = min(parts, key=unlearnt)
-    return [train[i] for i in rest], [train[i] for i in held], True
+    learnt, kept = set(labels[rest].tolist()), set(rest.tolist())
+    stay = [i for i in range(len(train)) if i in kept or labels[i] not in learnt]
+    return [train[i] for i in stay], [train[i] for i in held if labels[i] in learnt], True
 
 
 def run_over(net: keras.Model, looks: Sequence[Points], batch: int = 64) -> list[Points]:

@@ -75,11 +75,12 @@ def run_sequences(
     clips, held = (ClipSet.of(part, names, features) for part in (train, val))
     mirror = settings.flip is None and left_is_right(clips, held, config.seed)
     augment = augment_of(settings, features.dims, mirror)
-    views = Views(settings.clips, settings.fraction, augment.flip > 0)
+    mirrored = augment.flip > 0 and features.skeleton.flip is not None
+    views = Views(settings.clips, settings.fraction, mirrored)
     say(
         f"{len(clips)} recordings to learn from, {len(held)} to choose on, {len(names)} actions; "
         f"{features.skeleton.layout} in {features.dims}D, {features.people} of each; "
-        f"left and right {'are alike' if augment.flip else 'differ'}"
+        f"left and right {'are alike' if mirrored else 'differ, or are not known'}"
     )
     about: dict[str, Any] = {"model": model, "options": _plain(config.options)}
     about["meta"] = metadata(run.name, model, names, features, views, train)
@@ -98,11 +99,14 @@ def run_sequences(
     found = {"split": "val", "recordings": len(held), **judged(logits, held.labels, about["meta"])}
     if net.output.shape[1] > 1:
         found["members"] = members_top1(logits, held.labels)
-    again = settings.refit if settings.refit is not None else ours
     weights = run.weights
-    if again:
+    if settings.refit if settings.refit is not None else ours:
         say("once more, with what was held out")
-        weights = _whole(about, train + val, names, features, augment, config, run, resume)
+        again = ClipSet.of([*train, *val], names, features)
+        taught = teach(config.teacher, [*train, *val], names) if config.teacher else None
+        weights = _whole(
+            about, ClipBatches(again, augment, config, taught), config, run, resume, on_epoch
+        )
         found["exported"] = "trained once more with what was held out"
     run.write_json(run.model_info, about)
     export(run, weights)
@@ -271,13 +275,11 @@ def to_onnx(net: keras.Model, meta: Mapping[str, Any], tolerance: float = TOLERA
 
 def _whole(
     about: Mapping[str, Any],
-    recordings: Sequence[Recording],
-    names: Sequence[str],
-    features: Features,
-    augment: Any,
+    batches: ClipBatches,
     config: TrainConfig,
     run: RunFolder,
     resume: bool,
+    on_epoch: Callable[[dict[str, float]], None] | None,
 ) -> Path:
     """A second training on all recordings, to its last epoch; where its weights are."""
     folder = RunFolder(run.root / WHOLE)
@@ -286,13 +288,11 @@ def _whole(
         update={"monitor": "epoch", "patience": None, "tensorboard": False, "mlflow": None}
     )
     prepare(told)
-    net = trainable(_built(about, features))
-    taught = teach(config.teacher, recordings, names) if config.teacher else None
-    batches = ClipBatches(ClipSet.of(recordings, names, features), augment, told, taught)
-    loss, metric = side_by_side(told, len(names))
+    net = trainable(_built(about, Features.from_dict(about["meta"]["features"])))
+    loss, metric = side_by_side(told, batches.classes)
     fit(
-        net, batches, lambda net: {}, told, folder,
-        loss=loss, metric=metric, resume=resume and folder.checkpoint.exists(),
+        net, batches, lambda net: {}, told, folder, loss=loss, metric=metric,
+        resume=resume and folder.checkpoint.exists(), on_epoch=on_epoch,
     )  # fmt: skip
     return folder.weights
 

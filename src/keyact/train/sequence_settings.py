@@ -19,7 +19,7 @@ class SequenceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # What the network sees
-    frames: int = Field(default=48, ge=4, le=1024, description="that a recording is put into")
+    frames: int = Field(default=40, ge=4, le=1024, description="that a recording is put into")
     streams: tuple[str, ...] | None = Field(default=None, description="the model's own by default")
     people: int | None = Field(default=None, ge=1, le=8, description="of each recording")
     centre: Centre = "clip"

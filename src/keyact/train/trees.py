@@ -22,6 +22,7 @@ from keyact.train.run import RunFolder
 
 COPIES = 3  # shaken ones of every pose, beside itself, all mirrored too
 FLOOR = 1e-3  # probability that no tree gives
+OPSETS = {"": OPSET, "ai.onnx.ml": 3}
 
 
 def run_trees(
@@ -96,9 +97,12 @@ def to_onnx(forest: Any, meta: Mapping[str, Any]) -> bytes:
         forest,
         initial_types=[("vector", FloatTensorType([None, forest.n_features_in_]))],
         options={id(forest): {"zipmap": False}},
-        target_opset={"": OPSET, "ai.onnx.ml": 3},
+        target_opset=OPSETS,
     )
     grown.ir_version = pose.ir_version
+    for proto in (pose, grown):  # each library names versions that its own nodes could do with
+        del proto.opset_import[:]
+        proto.opset_import.extend(helper.make_opsetid(name, v) for name, v in OPSETS.items())
     (said,) = [out.name for out in grown.graph.output if "prob" in out.name]
     whole = compose.merge_models(pose, grown, io_map=[("pose", "vector")], outputs=[said])
     whole.graph.initializer.append(numpy_helper.from_array(np.array(FLOOR, np.float32), "floor"))

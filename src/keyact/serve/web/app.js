@@ -48,7 +48,6 @@ async function connect() {
   }
   view.version.textContent = state.server.version;
   view["token-field"].hidden = view.connect.hidden = true;
-  view["show-joints-field"].hidden = !state.server.explain;
   say("Ready for a photo, a clip or the webcam.");
 }
 
@@ -75,6 +74,7 @@ function reset(kind) {
 
 function draw() {
   const { result } = state;
+  view["show-joints-field"].hidden = !state.explanation;
   const picture = state.kind === "photo" ? view.photo : view.video;
   const canvas = view.overlay;
   if (!result || picture.hidden) {
@@ -264,7 +264,7 @@ async function startCamera() {
   await video.play();
   const sheet = document.createElement("canvas");
   const socket = api.openStream(options());
-  let running = true, waiting = 0, answered = [], last = 0;
+  let running = true, waiting = 0, answered = [], last = -1;
   const stop = (text, bad = false) => {
     if (!running) return;
     running = false;

@@ -32,8 +32,9 @@ export function people(result, { chosen, settled, choose, explain, explanation }
     const who = person.track_id === null ? `Person ${index + 1}` : `#${person.track_id}`;
     const posture = person.posture && person.posture !== "unknown" ? ` · ${nice(person.posture)}` : "";
     const card = element("article", { class: "person" },
-      element("h3", {}, title, element("span", {}, who + posture)),
-      bars(person.actions));
+      element("h3", {}, title, element("span", {}, who + posture)));
+    if (settled) card.append(element("p", { class: "hint" }, "This frame alone:"));
+    card.append(bars(person.actions));
     card.style.borderLeftColor = colour(key(person, index));
     card.classList.toggle("chosen", chosen === index);
     const tools = element("div", { class: "tools" });
@@ -53,7 +54,7 @@ export function people(result, { chosen, settled, choose, explain, explanation }
     return card;
   });
   if (result.image_actions.length) {
-    const head = result.image_only ? "No person found; the photo as a whole" : "The photo as a whole";
+    const head = result.image_only ? "No person found; the picture as a whole" : "The picture as a whole";
     cards.push(element("article", { class: "person" },
       element("h3", {}, nice(result.image_action), element("span", {}, head)),
       bars(result.image_actions)));
