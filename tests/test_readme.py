@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from keyact.cli.demo import demo_photo
@@ -96,6 +98,41 @@ def test_each_command(folder: Path, line: str) -> None:
             assert list(csv.DictReader(file))
     for name in re.findall(r"--out (\S+)", line):
         assert (folder / name).is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_for_your_own_actions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(
+        "tensorflow", reason="training needs the extra: pip install 'keyact[train]'"
+    )
+    monkeypatch.setenv("KEYACT_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("COLUMNS", "120")
+    rng = np.random.default_rng(0)
+    photo = cv2.imread(str(demo_photo()))
+    for label, turn in (("upright", None), ("upside-down", cv2.ROTATE_180)):
+        (folder / "my-data" / label).mkdir(parents=True)
+        for number in range(12):
+            top, left = rng.integers(0, 60, 2)
+            view = photo[top : top + 500, left : left + 450]
+            view = view if turn is None else cv2.rotate(view, turn)
+            view = np.clip(view * rng.uniform(0.6, 1.3, 3), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / "my-data" / label / f"{number}.jpg"), view)
+    for line in block("lab-commands").splitlines():
+        done = keyact(line, folder)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    for written in ("sheet.jpg", "runs/first/model.onnx", "evaluation/evaluation.json", "why"):
+        assert (folder / written).exists(), written
+
+
+def test_the_figures_are_those_of_the_result_files() -> None:
+    done = subprocess.run(
+        [sys.executable, "benchmarks/readme.py", "--check"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

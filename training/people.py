@@ -3,7 +3,7 @@
     python -m training.people --dataset sports18 --out work/people
 
 What the action model is trained and judged on, so that it learns from the very boxes and key
-points that it will get. Every split is written, in the columns of :mod:`training.label`.
+points that it will get. Written are the columns of :mod:`training.label`.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ def main() -> None:
     parser.add_argument("--pose", default="fastpose-m")
     parser.add_argument("--flip-test", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--splits", nargs="+", default=["train", "val", "test"])
     args = parser.parse_args()
     root = args.shared / "data" / args.dataset
     with (root / "manifest.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["split"] in args.splits]
     settings = (args.detector, args.pose, args.flip_test)
     with ProcessPoolExecutor(args.jobs, initializer=_init, initargs=settings) as pool:
         found = list(pool.map(_find, [str(root / row["path"]) for row in rows], chunksize=16))

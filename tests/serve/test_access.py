@@ -90,6 +90,9 @@ def test_the_token_of_a_stream(
         ({"hosts": ("cam.example",)}, "cam.example", 200),
         ({"hosts": ("cam.example",)}, "other.example", 421),
         ({"host": "0.0.0.0", "token": TOKEN}, "any.example", 200),
+        ({"host": "0.0.0.0", "allow_anonymous": True}, "any.example", 421),
+        ({"host": "0.0.0.0", "allow_anonymous": True}, "192.168.1.5:8000", 200),
+        ({"host": "0.0.0.0", "allow_anonymous": True}, "[fe80::1]:8000", 200),
         ({"host": "0.0.0.0", "token": TOKEN, "hosts": ("a.example",)}, "any.example", 421),
     ],
 )

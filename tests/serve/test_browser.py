@@ -130,6 +130,17 @@ def test_a_photo_is_explained(page: Any) -> None:
     assert painted(page) == 0
 
 
+def test_a_photo_that_is_dropped(page: Any) -> None:
+    dropped = page.evaluate_handle(
+        """(bytes) => { const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], 'two.png', { type: 'image/png' }));
+        return data; }""",
+        list(encoded()),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
+    page.get_by_text("Done: 1 found in two.png").wait_for()
+
+
 def test_downloads(page: Any) -> None:
     upload(page, "one.png", "image/png", encoded())
     page.get_by_text("Done: 1 found").wait_for()

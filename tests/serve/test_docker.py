@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,8 @@ def test_its_steps_in_a_clean_environment(tmp_path: Path) -> None:
             check[-1] = check[-1].replace("timeout=4", "timeout=60")
             healthy = subprocess.run(check, env=variables, capture_output=True, timeout=120)
             assert healthy.returncode == 0, healthy.stderr
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as page:
+                assert b"<title>keyact</title>" in page.read()
         finally:
             server.terminate()
             server.communicate(timeout=60)

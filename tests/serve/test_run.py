@@ -89,3 +89,10 @@ def test_sigterm_answers_what_is_in_progress(networks: dict[str, Any], clip: Pat
     assert len(lines) == 25
     assert json.loads(lines[-1])["people"]
     assert all(json.loads(line)["level"] for line in rest)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyact.cli.serve._NEEDS", ("uvicorn", "no_such_module"))
+    result = CliRunner().invoke(app, ["serve"])
+    assert result.exit_code == 1
+    assert "needs no_such_module: python -m pip install 'keyact[serve]'" in result.output

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,36 @@ def test_a_damaged_clip_line_by_line_ends_with_the_error(client: TestClient, cli
     broken = data[:200] + bytes(len(data) - 200)
     *_, last = client.post("/v1/predict?output=lines", content=broken).text.splitlines()
     assert "upload" in json.loads(last)["error"]
+
+
+@pytest.mark.parametrize("output", ["json", "lines"])
+def test_a_clip_nobody_waits_for_is_given_up(
+    start: Callable[..., tuple[str, Any]], clip: Path, output: str
+) -> None:
+    address, service = start()
+    begun, go = threading.Event(), threading.Event()
+    recognizer = service.recognizer()
+    inner = recognizer._chosen[2]
+
+    def wait(image: Any) -> Any:
+        begun.set()
+        assert go.wait(60)
+        return inner(image)
+
+    recognizer._chosen = (*recognizer._chosen[:2], wait)
+    recognizer.__dict__.pop("_detector", None)
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.request("POST", f"/v1/predict?output={output}", clip.read_bytes())
+    assert begun.wait(60)
+    assert service.clips == 1
+    connection.close()
+    time.sleep(0.2)
+    go.set()
+    end = time.monotonic() + 60
+    while service.clips and time.monotonic() < end:
+        time.sleep(0.01)
+    assert service.clips == 0
+    assert service.metrics.frames._value.get() < 24
 
 
 def bomb() -> bytes:

@@ -4,13 +4,15 @@
         --people work/people/sports18.npz --report results/sports18.json
 
 Temperatures and the "unknown" threshold are chosen on val. With ``--report`` the finished
-file is run on test and its figures are written.
+file is run on test and its figures are written. ``--shipped`` does this for the released weights,
+which has to be done again when the people they are given come from other networks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -20,6 +22,7 @@ import tensorflow as tf
 from keyact.train.calibration import calibrate
 from training import onnx_export
 from training.keypoint_fusion import data, model, verdict
+from training.onnx_import import load_shipped
 
 
 def main() -> None:
@@ -29,12 +32,19 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("work/keypoint_fusion"))
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     parser.add_argument("--no-keypoints", action="store_true")
+    parser.add_argument("--shipped", action="store_true", help="the released weights, not a run")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     val = data.load(args.people, args.shared, "val")
     net = model.build(len(val.names), None, keypoints=not args.no_keypoints)
-    net.load_weights(args.run / "last.weights.h5")
+    if args.shipped:
+        load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
+        card = (onnx_export.WEIGHTS / "keypoint_fusion.md").read_text("utf-8")
+        steps = int(re.findall(r"^\| steps \| (\d+) \|$", card, re.MULTILINE)[0])
+    else:
+        net.load_weights(args.run / "last.weights.h5")
+        steps = json.loads((args.run / "state.json").read_text())["step"]
 
     def function(context, crop, keypoints):
         def scaled(image):
@@ -74,10 +84,9 @@ def main() -> None:
     logits = verdict.logits_of(predict, val)
     meta |= calibrate(logits, val.labels)
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
-    state = json.loads((args.run / "state.json").read_text())
     result: dict[str, object] = {
         "parameters": f"{net.count_params():,}",
-        "steps": state["step"],
+        "steps": steps,
         "val": verdict.figures(logits, val, meta),
     }
     if args.report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -52,12 +53,21 @@ def _root(
     pass
 
 
-for command in (predict.predict, pose.pose, demo.demo, models.models, info.info):
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    predict.predict,
+    pose.pose,
+    demo.demo,
+    models.models,
+    info.info,
+    train.train,
+    evaluate.evaluate,
+    robustness.robustness,
+    compare.compare,
+    explain.explain,
+    serve.serve,
+)
+for command in _COMMANDS:
     app.command()(command)
-for command in (evaluate.evaluate, robustness.robustness, compare.compare, explain.explain):
-    app.command()(command)
-app.command()(train.train)
-app.command()(serve.serve)
 app.command("pose-eval")(pose_eval.pose_eval)
 app.command("import")(import_.import_)
 app.add_typer(alphapose.app, name="alphapose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 import typer
@@ -12,6 +13,8 @@ from keyact.errors import KeyactError
 
 _MIB = 2**20
 _LIMITS = "Limits"
+# Modules of the extra "serve".
+_NEEDS = ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client")
 
 
 def serve(
@@ -92,14 +95,15 @@ def serve(
     wrong option.
     """
     with one_line_errors():
-        try:
-            from keyact.serve import ServeSettings
-            from keyact.serve import serve as run
-        except ModuleNotFoundError as error:
+        lacks = [name for name in _NEEDS if find_spec(name) is None]
+        if lacks:
             raise KeyactError(
-                f"the server needs {error.name}: python -m pip install 'keyact[serve]'"
-            ) from None
+                f"the server needs {', '.join(lacks)}: python -m pip install 'keyact[serve]'"
+            )
         from pydantic import ValidationError
+
+        from keyact.serve.run import serve as run
+        from keyact.serve.settings import ServeSettings
 
         given: dict[str, Any] = {
             "host": host,

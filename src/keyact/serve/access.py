@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -39,7 +40,9 @@ class Guarded:
         self._hosts = frozenset(
             name.lower() for name in (*settings.hosts, settings.host, *_LOCAL) if name
         )
-        self._any_host = not settings.loopback and not settings.hosts
+        # A page's own name for the server is no address, and it has not the token.
+        self._addresses = not settings.loopback and not settings.hosts
+        self._names = self._addresses and settings.token is not None
         token = settings.token
         self._digest = None if token is None else _digest(token.get_secret_value())
 
@@ -65,7 +68,11 @@ class Guarded:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = _host(headers.get("host", ""))
-        if not self._any_host and host not in self._hosts:
+        if (
+            host not in self._hosts
+            and not self._names
+            and not (self._addresses and _is_address(host))
+        ):
             return 421, f"this server is not {host or 'without a name'}; the operator names hosts"
         origin = headers.get("origin")
         own = f"http://{headers.get('host', '')}"
@@ -82,6 +89,14 @@ class Guarded:
 
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _digest(token: str) -> bytes:

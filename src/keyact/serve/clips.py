@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +62,7 @@ class Clip:
         """Frames per second of what is looked at."""
         return self.info.rate / self._every
 
-    async def results(self) -> AsyncIterator[FrameResult]:
+    async def results(self) -> AsyncGenerator[FrameResult, None]:
         """The frames' results in order, people numbered.
 
         Raises
@@ -95,7 +95,7 @@ class Clip:
                 yield await run_sync(run.push, result)
                 count += 1
         finally:
-            await run_sync(frames.close)  # type: ignore[attr-defined]
+            frames.close()
             run.finish()
             self.timeline = run.timeline(name)
 
@@ -107,7 +107,7 @@ class Clip:
             for result, (_, seconds, image) in zip(results, frames, strict=False):
                 out.write(annotate(image, with_timeline(result, self.timeline, seconds)))
 
-    def _frames(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    def _frames(self) -> Generator[tuple[int, float, NDArray[np.uint8]], None, None]:
         file, name = self._upload.file, self._upload.name
         try:
             yield from iter_frames(file, self._every, self._most + 1, limits=self._limits)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import uvicorn
 
 from keyact.errors import KeyactError
-from keyact.serve.app import create_app
 from keyact.serve.logs import set_up_logs
 from keyact.serve.service import Service
 from keyact.serve.settings import ServeSettings
@@ -60,12 +60,18 @@ def build(settings: ServeSettings) -> tuple[uvicorn.Server, socket.socket]:
     service = Service(settings)
     listening = _listen(settings)
     try:
-        service.load()
+        with ThreadPoolExecutor(1, "keyact-load") as pool:
+            loading = pool.submit(service.load)
+            # FastAPI takes as long to import as the models to load: both at once.
+            from keyact.serve.app import create_app
+
+            app = create_app(service=service)
+            loading.result()
     except BaseException:
         listening.close()
         raise
     config = uvicorn.Config(
-        create_app(service=service),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -29,8 +29,9 @@ class ServeSettings(BaseModel):
     allow_anonymous: bool = False
     """Serve other machines without a token."""
     hosts: tuple[str, ...] = ()
-    """Names by which clients may call the server, besides its address and ``localhost``. Without
-    a token only these are answered, so that a web page cannot reach it under a name of its own."""
+    """Names by which clients may call the server, besides its address and ``localhost``. Given,
+    no others are answered; not given, other names are, by servers with a token that are not on
+    loopback. So no web page can reach a server without a token under a name of its own."""
     origins: tuple[str, ...] = ()
     """Web pages of other origins that may use the server, such as ``https://example.org``."""
 

@@ -18,6 +18,7 @@ from keyact.results import FrameResult
 from keyact.serve.access import PROTOCOL
 from keyact.serve.service import Service, top, with_decoding
 from keyact.serve.uploads import decode_photo
+from keyact.timeline.evidence import STEP
 from keyact.video import VideoRecognizer
 
 router = APIRouter()
@@ -79,6 +80,8 @@ class _Stream:
         self._news = asyncio.Event()
         self._began = time.monotonic()
         self._dropped = 0
+        self._last = 0.0
+        self._interval = 0.0  # seconds between frames that are recognised, over the last few
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -158,7 +161,13 @@ class _Stream:
 
     def _labels(self, result: FrameResult) -> dict[str, str]:
         """What each person does as far as it is settled, by number; it does not flicker."""
-        if self._video is None:
+        seconds = result.timestamp or 0.0
+        if self._last:
+            self._interval += 0.3 * (seconds - self._last - self._interval)
+        self._last = seconds
+        # With less than a frame per cell of the timeline nothing is ever settled, and "unknown"
+        # would say more than is known.
+        if self._video is None or self._interval > STEP:
             return {}
         return {
             str(person.track_id): self._video.label(person.track_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -127,7 +127,12 @@ async def predict(
             return StreamingResponse(
                 _lines(clip, top_k, stack.pop_all()), media_type="application/x-ndjson"
             )
-        results = [result async for result in clip.results()]
+        results = []
+        async with aclosing(clip.results()) as coming:
+            async for result in coming:
+                results.append(result)
+                if await request.is_disconnected():  # nobody waits for the rest
+                    return Response(status_code=499)
         assert clip.timeline is not None
         if output == "annotated":
             target = upload.file.with_name("annotated.mp4")
@@ -228,8 +233,9 @@ async def _lines(clip: Clip, top_k: int, stack: AsyncExitStack) -> AsyncIterator
     """The answer has begun, so that what goes wrong now is a last line with ``error``."""
     async with stack:
         try:
-            async for result in clip.results():
-                yield top(result, top_k).to_json() + "\n"
+            async with aclosing(clip.results()) as coming:
+                async for result in coming:
+                    yield top(result, top_k).to_json() + "\n"
         except KeyactError as error:
             yield json.dumps({"error": str(error)}) + "\n"
             return

@@ -4,6 +4,7 @@ export const COLOURS = [
   "#ffb000", "#26c6da", "#ff5c8a", "#7ddc4f", "#a78bfa", "#ff7f3f", "#4f9dff", "#f2e34c",
 ];
 const INK = "#14181f";
+const WORTH = 0.3; // log-odds
 const SEEN = 0.2; // below it a joint is a guess that would only clutter the picture
 
 export const colour = (number) => COLOURS[number % COLOURS.length];
@@ -128,18 +129,19 @@ function label(context, [x1, y1], text, tint, pixel, result) {
   context.fillText(text, x + pad, y + height / 2 + pixel / 2);
 }
 
-// Discs whose area is what a joint is worth: orange speaks for the action, blue against it.
+// Discs whose area is what a joint is worth: orange speaks for the action, blue against it. Worths
+// that are all small give small discs: below WORTH the scale does not follow them.
 export function drawImportance({ context, pixel }, result, explanation, joints) {
   const worths = explanation.people.flatMap((one) =>
     Object.values(one.joints).map((joint) => Math.abs(joint.log_odds)));
-  const most = Math.max(...worths, 0.05);
+  const most = Math.max(...worths, WORTH);
   for (const one of explanation.people) {
     const person = result.people[one.number];
     if (!person || person.layout !== "coco17") continue;
     const size = Math.hypot(person.box[2] - person.box[0], person.box[3] - person.box[1]);
     joints.forEach((name, index) => {
       const { log_odds: worth, score } = one.joints[name];
-      if (!score || Math.abs(worth) < 0.05 * most) return;
+      if (!score || Math.abs(worth) < 0.02 * most) return;
       const [x, y] = person.keypoints[index];
       const radius = Math.max(4 * pixel, 0.07 * size * Math.sqrt(Math.abs(worth) / most));
       context.globalAlpha = 0.75;
