@@ -18,6 +18,11 @@ DEFAULTS = {**TRAINING, "rate": 7e-4}
 STREAMS = ("joint", "joint_motion", "angle", "score")
 
 
+def gelu(x: Any) -> Any:
+    """By tanh: ONNX has no operator for the exact one's erfc."""
+    return keras.activations.gelu(x, approximate=True)
+
+
 @keras.saving.register_keras_serializable(package="keyact")
 class Tokens(layers.Layer):
     """(N, T, C) to (N, 1 + T, C): a class token in front, a learned place added to each."""
@@ -60,8 +65,8 @@ def build(
         y = layers.MultiHeadAttention(heads, width // heads, dropout=dropout / 2)(y, y)
         x = layers.Add()([x, layers.Dropout(dropout / 2)(y)])
         y = layers.LayerNormalization(epsilon=1e-6)(x)
-        y = layers.Dense(4 * width, activation="gelu")(y)
+        y = layers.Dense(4 * width, activation=gelu)(y)
         x = layers.Add()([x, layers.Dropout(dropout / 2)(layers.Dense(width)(y))])
     x = layers.LayerNormalization(epsilon=1e-6)(x)[:, 0]
-    x = layers.Dense(2 * width, activation="gelu")(x)
+    x = layers.Dense(2 * width, activation=gelu)(x)
     return keras.Model(inputs, classify(x, labels, dropout), name="act")
