@@ -35,7 +35,10 @@ def convert(
     import tf2onnx
 
     proto, _ = tf2onnx.convert.from_function(
-        tf.function(function), input_signature=list(inputs), opset=OPSET
+        tf.function(function),
+        input_signature=list(inputs),
+        opset=OPSET,
+        custom_op_handlers={"Erfc": (_erfc, [])},
     )
     renames = {}
     for value, name in zip(proto.graph.output, outputs, strict=True):
@@ -49,6 +52,18 @@ def convert(
         node.input[:] = [renames.get(name, name) for name in node.input]
         node.output[:] = [renames.get(name, name) for name in node.output]
     return finish(proto, inputs, meta)
+
+
+def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Exact GELUs compute ``erfc``, which tf2onnx does not know: 1 - erf."""
+    shapes, kinds = node.output_shapes, node.output_dtypes
+    (source,), (target,) = node.input, node.output
+    graph.remove_node(node.name)
+    erf = graph.make_node("Erf", [source], shapes=shapes, dtypes=kinds)
+    one = graph.make_const(f"{name}_one", np.float32(1))
+    graph.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=[target], shapes=shapes, dtypes=kinds
+    )
 
 
 def finish(proto: Any, inputs: Sequence[Any], meta: Mapping[str, Any]) -> bytes:
