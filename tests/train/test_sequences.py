@@ -165,7 +165,7 @@ def test_features_follow_the_recordings() -> None:
     assert three.seconds == pytest.approx(np.median([len(r) / 30 for r in deep]))
     assert facing(deep) > 0.95
     assert augment_of(SETTINGS, 3, False).rotate > augment_of(SETTINGS, 2, False).rotate
-    with pytest.raises(KeyactError, match="some in 2D and some in 3D"):
+    with pytest.raises(KeyactError, match="some recordings are in 2D and some in 3D"):
         features_of([*recordings("kinect20", 2), *deep], SETTINGS, STREAMS)
 
 
