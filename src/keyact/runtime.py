@@ -71,6 +71,9 @@ class OnnxModel:
         options.inter_op_num_threads = 1
         if threads is not None:
             options.intra_op_num_threads = threads
+        # Three networks take turns: threads that wait for work by spinning would take the CPUs
+        # from the network whose turn it is.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"]
