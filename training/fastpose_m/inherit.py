@@ -196,9 +196,13 @@ def normalise(net: keras.Model, images: np.ndarray) -> None:
         layer.set_weights([kernel * scale[:, None], *bias])
 
     for step in (1, 2, 3):
+        before = "fold" if step == 1 else f"blend{step - 1}"
+        scale = size(before if step == 1 else f"{before}_relu")
+        divide(before, scale)
+        multiply_input(f"duc{step}", scale)
         scale = size(f"add{step}")
-        for name in ("fold" if step == 1 else f"blend{step - 1}", f"skip{step}"):
-            divide(name, scale)
+        divide(f"duc{step}", np.tile(scale, 4))  # of the four cells that a pixel shuffle makes
+        divide(f"skip{step}", scale)
         multiply_input(f"blend{step}_dw", scale)
     scale = size("blend3_relu")
     divide("blend3", scale)
