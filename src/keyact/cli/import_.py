@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from keyact.errors import InputError, KeyactError
 from keyact.formats import FORMATS, Options, PhotoPeople, get_format, read
 from keyact.formats.base import MAX_PEOPLE
 from keyact.formats.cache import model_name, pixel_hash
-from keyact.media import find_media, load_image
+from keyact.media import load_image
+from keyact.media.photo_folder import PhotoFolder
 from keyact.results import FrameResult
 
 MAX_SHOWN = 20
@@ -74,7 +74,7 @@ def import_(
         if out.resolve() in [path.resolve() for path in inputs]:
             raise typer.BadParameter(f"--out {out} would overwrite an input")
         with tempfile.TemporaryFile() as spool:
-            run = _Import(_Photos(images), spool, layout, annotations)
+            run = _Import(PhotoFolder(images), spool, layout, annotations)
             for file in files:
                 try:
                     run.collect(format_name, file)
@@ -109,53 +109,11 @@ def import_(
             raise typer.Exit(FAILED)
 
 
-class _Photos:
-    """The photos of a folder by the names that key point files give them.
-
-    A name is looked up among the files that were found below the folder, never opened as a path,
-    so no name leads out of it.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; --images takes the photos' folder")
-        self.all = [item.path for item in find_media([folder]) if item.kind == "photo"]
-        self._paths: dict[str, Path] = {}
-        # File name; without its suffix; up to its first dot (AlphaPose); the number it ends in
-        # (COCO). None where two photos share one.
-        self._shorter: list[dict[str, Path | None]] = [{}, {}, {}, {}]
-        for path in self.all:
-            self._paths[path.relative_to(folder).as_posix()] = path
-            number = re.search(r"[0-9]{1,18}$", path.stem)
-            short = (path.name, path.stem, path.name.split(".")[0], number and str(int(number[0])))
-            for known, name in zip(self._shorter, short, strict=True):
-                if name:
-                    known[name] = None if name in known else path
-
-    def find(self, name: str) -> Path:
-        """The photo of a name.
-
-        Raises
-        ------
-        InputError : there is none, or more than one.
-        """
-        if name in self._paths:
-            return self._paths[name]
-        for known in self._shorter:
-            if name in known:
-                path = known[name]
-                if path is None:
-                    raise InputError(f"{name!r} is the name of several photos in {self.folder}")
-                return path
-        raise InputError(f"{name!r}: no such photo in {self.folder}")
-
-
 class _Import:
     """One run: collect people by photo in a file on disk, then write them photo by photo."""
 
     def __init__(
-        self, photos: _Photos, spool: IO[bytes], layout: str | None, annotations: Path | None
+        self, photos: PhotoFolder, spool: IO[bytes], layout: str | None, annotations: Path | None
     ) -> None:
         self.problems = 0
         self.people = 0
@@ -196,7 +154,7 @@ class _Import:
 
     def add_empty(self) -> None:
         """Add the folder's other photos, without people."""
-        for path in self._photos.all:
+        for path in self._photos.paths:
             self._places.setdefault(path, [])
 
     def results(self, format_name: str) -> Iterator[FrameResult]:
