@@ -257,3 +257,20 @@ def test_a_shipped_action_model_comes_back_with_its_gate() -> None:
     load_shipped(net, path)
     found = net([*(x.astype(np.float32) / 127.5 - 1 for x in (context, crop)), keypoints])
     np.testing.assert_allclose(np.asarray(found), expected, atol=1e-3)
+
+
+def test_a_shipped_pose_network_comes_back_with_its_scores() -> None:
+    from keyact import weights
+    from training.fastpose_m import model
+    from training.onnx_export import session
+    from training.onnx_import import load_shipped
+
+    path = weights.resolve("pose", "fastpose-m").path
+    crop = np.random.default_rng(0).integers(0, 256, (1, 256, 192, 3), np.uint8)
+    heatmaps, scores = session(path.read_bytes()).run(None, {"image": crop})
+    net = model.build(256, 192, None)
+    load_shipped(net, path)
+    out = net(crop.astype(np.float32) / 127.5 - 1, training=False)
+    maps = np.exp(np.asarray(out["maps"]).transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(maps / maps.sum((2, 3), keepdims=True), heatmaps, atol=1e-5)
+    np.testing.assert_allclose(1 / (1 + np.exp(-np.asarray(out["scores"]))), scores, atol=1e-4)

@@ -22,8 +22,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
 from training.fastpose_m import data, evaluate, model
+from training.onnx_import import load_shipped
 from training.schedule import Trainer, fast_precision, save_weights
 
 LEAST_SCORE = 0.12  # below it the teacher is guessing and where it points is not learnt
@@ -100,10 +102,12 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
     """Train at one input size; returns the number of steps taken since the very start."""
     size, budget, rate = phase.split(":")
     height, width = (int(side) for side in size.split("x"))
-    inherited = args.init not in ("imagenet", "random")
-    start = None if inherited or previous else initial_weights(args.init, args.shared)
+    fresh = previous is None and args.init in ("imagenet", "random")
+    start = initial_weights(args.init, args.shared) if fresh else None
     net = model.build(height, width, start, inner=True)
-    if previous is not None or inherited:
+    if previous is None and args.init == "shipped":
+        load_shipped(net, onnx_export.WEIGHTS / "fastpose_m.onnx")
+    elif not fresh:
         net.load_weights(previous or args.init)
     teacher = None
     if args.distil:
@@ -158,7 +162,7 @@ def main() -> None:
     parser.add_argument(
         "--init",
         default="work/inherited.weights.h5",
-        help='a file of inherit.py, "imagenet" or "random"',
+        help='a file of inherit.py, "shipped" (the released weights), "imagenet" or "random"',
     )
     parser.add_argument("--teacher", type=Path, default=Path("work/teacher.weights.h5"))
     parser.add_argument("--distil", type=float, default=1.0, help="weight of the blended maps")
