@@ -67,15 +67,10 @@ from keyact import action, detect, pose, weights  # noqa: E402
 from keyact.errors import UnknownNameError  # noqa: E402
 from keyact.media.image import load_image  # noqa: E402
 from keyact.pose.crop import crop_people, crop_transforms  # noqa: E402
+from keyact.pose.evaluation import SIGMAS  # noqa: E402
 
 RECIPE = ROOT / "benchmarks" / "int8.py"
 CALIBRATION = 100  # crops of training photos
-
-# COCO's per-joint constants (Lin et al. 2014; cocoeval.py), twice the standard deviations.
-KAPPA = 2 * np.array(
-    [.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107,
-     .087, .087, .089, .089]
-)  # fmt: skip
 
 
 class Bench:
@@ -282,7 +277,7 @@ def oks(found: np.ndarray, annotation: dict[str, Any]) -> float:
     truth = np.array(annotation["keypoints"], float).reshape(17, 3)
     seen = truth[:, 2] > 0
     squared = ((found[:, :2] - truth[:, :2]) ** 2).sum(1)
-    return float(np.exp(-squared / (2 * annotation["area"] * KAPPA**2))[seen].mean())
+    return float(np.exp(-squared / (2 * annotation["area"] * (2 * SIGMAS) ** 2))[seen].mean())
 
 
 def load_people(photos: Path) -> list[tuple[np.ndarray, list[dict[str, Any]]]]:

@@ -6,12 +6,9 @@ import numpy as np
 
 from keyact.layouts import get_layout
 from keyact.pose.base import PoseEstimator
+from keyact.pose.evaluation import SIGMAS
 from training.fastpose_m import data, model
 
-SIGMAS = np.array(
-    [.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107,
-     .087, .087, .089, .089]
-)  # fmt: skip
 BELIEVED = 0.3  # teacher's score from which its joint counts
 AREA_OF_BOX = 0.53  # a person's mask fills about half of the box (COCO's habit)
 

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from keyact.cli.terminal import complain
+from keyact.cli.terminal import complain_of, progress_bar
 from keyact.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,8 +93,7 @@ class Failures:
 
     def __call__(self, source: str, error: InputError) -> None:
         self.count += 1
-        text = str(error)
-        complain(text if source in text else f"{source}: {text}", self._messages)
+        complain_of(source, error, self._messages)
 
 
 @contextmanager
@@ -111,19 +102,7 @@ def bars(messages: Console) -> Iterator[ProgressOf]:
 
     What is yielded takes the name of a bar and gives what is told how many are done, of how many.
     """
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=messages,
-        transient=True,
-        disable=not messages.is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    ) as progress:
+    with progress_bar(messages) as progress:
 
         def start(what: str) -> Callable[[int, int], None]:
             for task in progress.task_ids:

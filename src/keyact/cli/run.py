@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from keyact.cli.clips import ClipFiles, Following, clip_frames, follow_clip, timeline_table
 from keyact.cli.summary import Summary
-from keyact.cli.terminal import FAILED, INTERRUPTED, complain, console
+from keyact.cli.terminal import (
+    FAILED,
+    INTERRUPTED,
+    complain,
+    complain_of,
+    console,
+    progress_bar,
+)
 from keyact.errors import InputError
 from keyact.formats import AlphaPoseFolder, AlphaPoseWriter, open_alphapose
 from keyact.formats.alphapose_writer import Form
@@ -158,7 +157,7 @@ class _Run:
         self._every = every
         self._save = save
         self._saved: set[Path] = set()
-        self._progress = _progress_bar(messages)
+        self._progress = progress_bar(messages)
         self._task = self._progress.add_task("", total=None)
 
     def find(self, paths: Sequence[str]) -> list[MediaItem]:
@@ -243,22 +242,4 @@ class _Run:
 
     def _failed(self, source: str, error: InputError) -> None:
         self.summary.failed += 1
-        text = str(error)
-        complain(text if source in text else f"{source}: {text}", self._messages)
-
-
-def _progress_bar(messages: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=messages,
-        transient=True,
-        disable=not messages.is_terminal,
-        # Results may go to stdout, which must stay what it is.
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
+        complain_of(source, error, self._messages)

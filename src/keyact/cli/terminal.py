@@ -9,8 +9,16 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from keyact.errors import KeyactError, UnknownNameError
+from keyact.errors import InputError, KeyactError, UnknownNameError
 
 FAILED = 1  # some input or a weight file could not be used
 USAGE = 2
@@ -29,6 +37,30 @@ def complain(message: object, to: Console | None = None) -> None:
     """
     out = to or console(stderr=True)
     out.print(f"keyact: {message}", style="red", markup=False, soft_wrap=True)
+
+
+def complain_of(source: str, error: InputError, to: Console | None = None) -> None:
+    """`complain` of an input, its name first if the error does not say it."""
+    text = str(error)
+    complain(text if source in text else f"{source}: {text}", to)
+
+
+def progress_bar(messages: Console) -> Progress:
+    """A bar with counts and the time left; nothing where ``messages`` is no terminal."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=messages,
+        transient=True,
+        disable=not messages.is_terminal,
+        # Results may go to stdout, which must stay what it is.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 @contextmanager

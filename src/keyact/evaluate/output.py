@@ -1,4 +1,4 @@
-"""How this part writes files: beside their target and moved over it, so none is ever half."""
+"""How this part reads files, up to a limit, and writes them: whole, or not at all."""
 
 from __future__ import annotations
 
@@ -10,12 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keyact.errors import KeyactError
+from keyact.errors import InputError, KeyactError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 130
+
+
+def read_capped(path: Path, limit: int) -> bytes:
+    """What one of our own result files holds.
+
+    Raises
+    ------
+    InputError : it cannot be read, or is longer than ``limit`` bytes.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(data) > limit:
+        raise InputError(f"{path}: longer than {limit >> 20} MiB")
+    return data
 
 
 @contextmanager

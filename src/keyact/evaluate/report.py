@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keyact.errors import InputError
 from keyact.evaluate import metrics
-from keyact.evaluate.output import write_csv, write_json
+from keyact.evaluate.output import read_capped, write_csv, write_json
 from keyact.evaluate.predictions import Predictions
 from keyact.evaluate.significance import bootstrap, mcnemar
 from keyact.evaluate.subgroups import subgroups
@@ -131,15 +131,9 @@ class Evaluation(_Part):
         ------
         InputError : no such file, too large, or not of this schema version.
         """
-        path = Path(path)
+        text = read_capped(Path(path), MAX_JSON_BYTES)
         try:
-            with path.open("rb") as file:
-                text = file.read(MAX_JSON_BYTES + 1)
-            if len(text) > MAX_JSON_BYTES:
-                raise InputError(f"{path}: longer than {MAX_JSON_BYTES >> 20} MiB")
             return cls.model_validate_json(text)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from keyact.errors import InputError, KeyactError
 from keyact.evaluate.metrics import expected_calibration_error
-from keyact.evaluate.output import save_figure, write_csv, write_json
+from keyact.evaluate.output import read_capped, save_figure, write_csv, write_json
 from keyact.evaluate.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -135,15 +135,9 @@ class Robustness(BaseModel):
         ------
         InputError : no such file, too large, or not of this schema version.
         """
-        path = Path(path)
+        text = read_capped(Path(path), MAX_JSON_BYTES)
         try:
-            with path.open("rb") as file:
-                text = file.read(MAX_JSON_BYTES + 1)
-            if len(text) > MAX_JSON_BYTES:
-                raise InputError(f"{path}: longer than {MAX_JSON_BYTES >> 20} MiB")
             return cls.model_validate(_without_summary(text))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
         except (ValidationError, ValueError) as error:
             raise InputError(f"{path}: not a robustness result ({_first_line(error)})") from None
 
