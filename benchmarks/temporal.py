@@ -21,6 +21,7 @@ variants    research question 2, one network on what is left of the recordings: 
 noise       the trained networks on spoilt test recordings: jitter of each joint (of the body's
             size), joints not seen, frames not seen
 early       the same on the first 10, 20 ... 100 % of the frames
+together    the mean answer of a network's seeds, and of all networks' seeds
 
 A row is written to --out as soon as it is known, and rows that are there are not made again, so
 an interrupted run goes on where it was.
@@ -49,7 +50,7 @@ from keyact.sequences import load_sequences
 
 MODELS = ("tcn", "bilstm", "bigru", "ddnet", "stgcn", "stgcnpp", "ctrgcn", "act", "poseconv3d",
           "stream-ensemble")  # fmt: skip
-PARTS = ("models", "trees", "variants", "noise", "early")
+PARTS = ("models", "trees", "variants", "noise", "early", "together")
 JITTER = (0.02, 0.05, 0.1, 0.2)
 JOINTS = (0.1, 0.25, 0.5)
 FRAMES = (0.25, 0.5, 0.75)
@@ -61,6 +62,7 @@ COLUMNS = {
     "actions": ("variant", "model", "seed", "action", "recordings", "recall"),
     "noise": ("model", "seed", "noise", "amount", "test_top1"),
     "early": ("model", "seed", "seen", "test_top1"),
+    "together": ("models", "files", "test_top1"),
 }
 
 
@@ -96,7 +98,17 @@ class Table:
         os.replace(part, self.path)
 
 
-_MEASURED = {"parameters", "macs", "ms", "val_top1", "test_top1", "seconds", "recordings", "recall"}
+_MEASURED = {
+    "files",
+    "parameters",
+    "macs",
+    "ms",
+    "val_top1",
+    "test_top1",
+    "seconds",
+    "recordings",
+    "recall",
+}
 
 
 def main() -> None:
@@ -237,7 +249,33 @@ def early(recordings: list[Recording], options: argparse.Namespace) -> None:
                 table.put(**key, test_top1=judge(file, begun)[0])
 
 
-PART = {"models": models, "trees": trees, "variants": variants, "noise": noise, "early": early}
+def together(recordings: list[Recording], options: argparse.Namespace) -> None:
+    table = Table(options.out, "together")
+    asked = test_of(recordings)
+    names = [str(recording.label) for recording in asked]
+    answers: dict[str, list[np.ndarray]] = defaultdict(list)
+    for name, _, file in exported(options):
+        model = ClipModel(file, threads=1)
+        order = [model.labels.index(label) for label in sorted(model.labels)]
+        answers[name].append(model.predict(asked)[:, order])
+        labels = sorted(model.labels)
+    groups = {name: rows for name, rows in answers.items() if len(rows) > 1}
+    if len(answers) > 1:
+        groups["+".join(answers)] = [row for rows in answers.values() for row in rows]
+    for name, rows in groups.items():
+        best = np.mean(rows, 0).argmax(1)
+        share = np.mean([labels[i] == label for i, label in zip(best, names, strict=True)])
+        table.put(models=name, files=len(rows), test_top1=round(float(share), 4))
+
+
+PART = {
+    "models": models,
+    "trees": trees,
+    "variants": variants,
+    "noise": noise,
+    "early": early,
+    "together": together,
+}
 
 
 def trained(
@@ -378,6 +416,7 @@ def report(folder: Path) -> None:
     for name, key in (
         ("trees", ("model",)), ("models", ("model",)), ("variants", ("variant", "model")),
         ("noise", ("model", "noise", "amount")), ("early", ("model", "seen")),
+        ("together", ("models",)),
     ):  # fmt: skip
         found: dict[tuple[str, ...], dict[str, list[float]]] = {}
         for row in Table(folder, name).rows:

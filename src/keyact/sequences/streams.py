@@ -98,8 +98,7 @@ def channels(names: Sequence[str], joints: int, dims: int) -> dict[str, slice]:
 
 
 def _bones(keypoints: Array, skeleton: Skeleton) -> Array:
-    starts = np.einsum("jk,...kc->...jc", skeleton.parent_matrix, keypoints)
-    return np.asarray(keypoints - starts, np.float32)
+    return np.asarray(keypoints - skeleton.parent_matrix @ keypoints, np.float32)
 
 
 def _motion(values: Array, step: int) -> Array:

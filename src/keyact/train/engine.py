@@ -30,6 +30,7 @@ from keyact.train.run import RunFolder
 if TYPE_CHECKING:
     import keras
 
+REDRAWN = 30.0  # seconds between two pictures of the curves: an epoch may be shorter than drawing
 FLOOR = 1e-3  # the least learning rate, as a share of the peak
 
 
@@ -183,6 +184,7 @@ class _State:
         self._saved: dict[str, NDArray[Any]] = {}
         self._saved_phase = -1
         self._began = 0.0
+        self._drawn = float("-inf")
 
     def begin(self, phase: int, rate: Any) -> None:
         """The optimiser of a phase is there; give it its state if the checkpoint has it."""
@@ -245,7 +247,11 @@ class _State:
         history.rows.append(row)
         patience = config.patience
         history.stopped = patience is not None and epoch + 1 - history.best_epoch >= patience
-        self._run.write_log(history.rows)
+        last = history.stopped or epoch + 1 == config.epochs
+        draw = last or time.monotonic() - self._drawn > REDRAWN
+        self._run.write_log(history.rows, draw)
+        if draw:
+            self._drawn = time.monotonic()
         self._checkpoint(epoch + 1)
         self._logs.write(row)
         if self._on_epoch is not None:

@@ -1,0 +1,1 @@
+"""The bundled sequence network: `keyact.models` tcn on Penn Action."""

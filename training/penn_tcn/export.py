@@ -1,0 +1,79 @@
+"""Ship a sequence network that `benchmarks/temporal.py` trained on Penn Action; report test once.
+
+    python benchmarks/temporal.py PENN/labels --only models --models tcn --seeds 0
+    python -m training.penn_tcn.export --run work/runs-temporal/tcn-full-0 \
+        --report results/penn_tcn.json
+
+Temperature and the "unknown" threshold are those of the run: chosen on recordings of the training
+part that its first network had not seen. The network that is shipped has then seen those, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keyact.action.clips import ClipModel
+from keyact.evaluate.cost import measure_size
+from keyact.runtime import OnnxModel
+from keyact.sequences import load_sequences
+from keyact.train.calibration import figures
+from keyact.train.conversion import with_meta
+from training import onnx_export
+
+NAME = "penn-tcn"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--run", type=Path, default=Path("work/runs-temporal/tcn-full-0"))
+    parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
+    parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
+    args = parser.parse_args()
+    file = args.run / "model.onnx"
+    meta = OnnxModel(file).meta | {
+        "name": NAME,
+        "summary": "15 actions of Penn Action: convolutions over the key points of a window",
+        "licence": "Apache-2.0",
+    }
+    chosen = json.loads((args.run / "metrics.json").read_text("utf-8"))
+    size = measure_size(file, "sequence")
+    result: dict[str, object] = {
+        "parameters": f"{size.parameters:,}",
+        "multiply-accumulates": f"{size.macs:,}",
+        "held out of train": {k: v for k, v in chosen.items() if isinstance(v, (int, float))},
+    }
+    if args.report:
+        result["test"] = judged(file, args.shared / "data/penn_action/labels")
+        args.report.parent.mkdir(parents=True, exist_ok=True)
+        args.report.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+    onnx_export.ship(
+        with_meta(file.read_bytes(), meta),
+        NAME,
+        "sequence",
+        meta["summary"],
+        Path(__file__).parent / "CARD.md",
+        result,
+        args.out,
+    )
+
+
+def judged(file: Path, data: Path) -> dict[str, float]:
+    """Figures on the official test part."""
+    asked = [recording for recording in load_sequences(data) if recording.split == "test"]
+    model = ClipModel(file)
+    answers = model.predict(asked)
+    labels = np.array([model.labels.index(str(recording.label)) for recording in asked])
+    # The answers are calibrated already: their logarithms are the logits of temperature 1.
+    told = {"photo_temperature": 1.0, "unknown_threshold": model.unknown_threshold}
+    found = figures([np.log(row[None] + 1e-12) for row in answers], labels, told)
+    return {"recordings": len(asked), **found}
+
+
+if __name__ == "__main__":
+    main()
