@@ -300,3 +300,72 @@ def make_external(path: Path) -> None:
     onnx.save_model(
         model, path, save_as_external_data=True, location="weights.bin", size_threshold=0
     )
+
+
+def make_fusion(path: Path | None = None, size: int = 64, **changes: Any) -> bytes:
+    """A network with keypoint-fusion's inputs, layer ``fuse`` and last layer.
+
+    Fused are the mean colours of photo and person over 255, and the mean joint score; the logits
+    say whether the person is red, green or blue.
+    """
+    node = helper.make_node
+    nodes = []
+    for name in ("context", "crop"):
+        nodes += [
+            node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT),
+            node("ReduceMean", [f"{name}_f"], [f"{name}_mean"], axes=[1, 2], keepdims=0),
+            node("Div", [f"{name}_mean", "full"], [f"{name}_part"]),
+        ]
+    nodes += [
+        node("ReduceMean", ["keypoints"], ["joints"], axes=[1], keepdims=0),
+        node("Slice", ["joints", "two", "three", "one"], ["score"]),
+        node("Mul", ["crop_part", "zero"], ["nothing"]),
+        node("Add", ["nothing", "context_part"], ["context_each"]),
+        node("Concat", ["context_each", "crop_part", "score"], ["fuse_1/concat:0"], axis=1,
+             name="head_1/fuse_1/concat"),
+        node("MatMul", ["fuse_1/concat:0", "weights"], ["logits"]),
+    ]  # fmt: skip
+    weights = np.zeros((7, 3), np.float32)
+    weights[3:6] = np.eye(3) * 10
+    picture = [size, size, 3]
+    return save(
+        path, nodes,
+        [helper.make_tensor_value_info("context", TensorProto.UINT8, [1, *picture]),
+         helper.make_tensor_value_info("crop", TensorProto.UINT8, ["n", *picture]),
+         helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["n", 17, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        {"full": np.float32(255), "zero": np.float32(0), "one": np.array([1]),
+         "two": np.array([2]), "three": np.array([3]), "weights": weights},
+        action_meta(("red", "green", "blue"), name="tiny-fusion", input=[size, size],
+                    crop_margin=1.3, **changes),
+    )  # fmt: skip
+
+
+def make_glancing(path: Path | None = None, width: int = 7, **changes: Any) -> bytes:
+    """A sequence network of the joints and glances of `make_fusion`, without its eyes.
+
+    The first label where the person's crop is more red than blue on the whole, else the second.
+    """
+    features = Features(known_skeleton("coco17"), frames=8, fps=8.0, streams=("joint", "score"),
+                        glances=width)  # fmt: skip
+    weights = np.zeros((features.shape[2], 2), np.float32)
+    weights[-4, 0] = weights[-2, 1] = 20  # of a glance: context, crop, score
+    return save(
+        path,
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+        ],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *features.shape])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
+        {"weights": weights},
+        {
+            "kind": "sequence",
+            "name": "tiny-glancing",
+            "labels": ["red", "blue"],
+            "features": features.to_dict(),
+            "stride": 2,
+            "unknown_threshold": 0.6,
+            **changes,
+        },
+    )

@@ -32,7 +32,8 @@ ORDER = (
     ("models",),
     ("train",),
     ("evaluate",),
-    ("serve",),
+    ("report",),
+    ("live", "serve"),
     ("cli",),
 )
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}

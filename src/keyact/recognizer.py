@@ -234,6 +234,27 @@ class Recognizer:
             _ = self._detector, self._pose, self._model
         return self
 
+    def with_stages(
+        self, model: ActionModel | None = None, pose: PoseEstimator | None = None
+    ) -> Recognizer:
+        """A recogniser with other stages in place of these and the same options and networks."""
+        self.warm_up()
+        return Recognizer(
+            model or self._model,
+            pose or self._pose,
+            self._detector,
+            threads=self.threads,
+            min_confidence=self.min_confidence,
+            max_people=self.max_people,
+            top_k=self.top_k,
+            flip_test=self.flip_test,
+        )
+
+    @property
+    def pose_estimator(self) -> PoseEstimator:
+        """What places the key points, loaded on first use."""
+        return self.warm_up()._pose
+
     @property
     def action_model(self) -> ActionModel:
         """What names the actions, loaded on first use."""

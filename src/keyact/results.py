@@ -158,10 +158,17 @@ class Person(_Result):
     """(K, 3) read-only float32 array of ``x, y, score`` in pixels; score 0 means missing."""
     track_id: int | None = None
     """The same number for the same person across the frames of a video."""
+    pose_age: Annotated[int, Field(ge=0)] = 0
+    """Frames since the person was looked at: key points moved with the box since, actions of then.
+
+    0 unless a live run looks at people in turn to keep up.
+    """
     action: Text = UNKNOWN
     """The best action, or ``unknown`` when the model is not sure enough."""
     actions: Annotated[tuple[Action, ...], AfterValidator(_ranked)] = ()
     """Best actions, most probable first."""
+    settled: Text | None = None
+    """Live: what the person does as far as time has confirmed it, or ``unknown``; else null."""
     posture: Text | None = None
     """Standing, sitting and so on, from the key points alone."""
 

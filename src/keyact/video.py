@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact import action
+from keyact.layouts import convert
 from keyact.recognizer import Frame, Recognizer
 from keyact.results import UNKNOWN, Action, FrameResult
 from keyact.timeline import Evidence, Hysteresis, LiveTimeline, Segment, VideoTimeline
@@ -66,6 +67,7 @@ class VideoRecognizer:
         else:
             raise ValueError(f"sequence is a name, a file, a SequenceModel or False: {sequence!r}")
         self._recognizer = recognizer
+        self._eyes = None if network is None else network.eyes
         model = recognizer.action_model
         self.models: tuple[str, ...] = (model.name,) if model.labels else ()
         if network is not None:
@@ -73,7 +75,9 @@ class VideoRecognizer:
         evidence = Evidence.of(
             network, tuple(model.labels), model.unknown_threshold, recognizer.min_confidence
         )
+        self._evidence = evidence
         chosen = tracker or ByteTrack(fps)
+        self._lost = chosen.lost_seconds
         self._follow = Follower(chosen, smooth, fps)
         # A little longer than the tracker remembers: a number it gives again finds its track.
         self._live = LiveTimeline(evidence, hysteresis, chosen.lost_seconds + 1, collect)
@@ -88,21 +92,57 @@ class VideoRecognizer:
         """
         try:
             for image, result in self._recognizer.recognize_frames(frames):
-                yield image, self.push(result)
+                yield image, self.push(result, image)
         finally:
             self.finish()
 
-    def push(self, result: FrameResult) -> FrameResult:
-        """One more frame that was recognised elsewhere; see `frames`."""
+    def push(self, result: FrameResult, image: NDArray[np.uint8] | None = None) -> FrameResult:
+        """One more frame that was recognised elsewhere; see `frames`.
+
+        Parameters
+        ----------
+        image : (H, W, 3) BGR, for a sequence network that looks at pictures; without it that
+            network goes by the key points alone.
+        """
         seconds = self._follow.seconds(result)
         followed = self._follow(result)
-        self._live.push(followed, seconds)
+        self._live.push(followed, seconds, self._glances(followed, seconds, image))
         return followed
+
+    def _glances(
+        self, result: FrameResult, seconds: float, image: NDArray[np.uint8] | None
+    ) -> dict[int, NDArray[np.float32]]:
+        if self._eyes is None or image is None:
+            return {}
+        due = {
+            person.track_id: person
+            for person in result.people
+            if person.track_id is not None and self._live.due(person.track_id, seconds)
+        }
+        if not due:
+            return {}
+        boxes = [person.box for person in due.values()]
+        points = [convert(person.keypoints, person.layout, "coco17") for person in due.values()]
+        return dict(zip(due, self._eyes(image, boxes, np.stack(points)), strict=True))
 
     def label(self, track_id: int | None) -> str:
         """What a person does now, as far as that is settled, or ``unknown``."""
         settled = None if track_id is None else self._live.label(track_id)
         return UNKNOWN if settled is None else settled
+
+    @property
+    def lost(self) -> float:
+        """Seconds after which somebody who was not seen is somebody else."""
+        return self._lost
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The actions that it can name."""
+        return self._evidence.labels
+
+    def now(self, track_id: int | None) -> dict[str, float]:
+        """Probabilities of a person's actions at this moment, settled or not."""
+        return {} if track_id is None else self._live.now(track_id)
 
     def finish(self) -> list[tuple[int, Segment]]:
         """The video is over; the segments that were open. `frames` calls it."""

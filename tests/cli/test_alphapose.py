@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import re
-import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from onnx_models import make_pose
 
 from keyact import pose
-from keyact.cli.demo import demo_photo
 from keyact.formats import read
 from keyact.pose.alphapose.network import Architecture, tensor_shapes
 
 Invoke = Callable[..., Any]
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "alphapose.md"
 
 
 def hollow(joints: int = 17) -> dict[str, Any]:
@@ -114,24 +108,3 @@ def test_every_form_is_written_and_read_back(
 def test_a_form_that_there_is_not(invoke: Invoke, photo: Path) -> None:
     done = invoke("predict", photo, "--save-alphapose", "r.json", "--alphapose-format", "coco")
     assert done.exit_code == 2 and "'open'" in done.stderr
-
-
-def test_the_commands_of_the_document(invoke: Invoke, tmp_path: Path) -> None:
-    """In their order, but the conversion, whose result a tiny network stands in for."""
-    (tmp_path / "photos").mkdir()
-    shutil.copy(demo_photo(), tmp_path / "photos" / "one.jpg")
-    make_pose(tmp_path / "fastpose.onnx", scores=False, family="alphapose", head="heatmap")
-    blocks = "".join(re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL))
-    lines = [line for line in blocks.splitlines() if line.startswith("keyact")]
-    ran = 0
-    for line in lines:
-        _, *arguments = shlex.split(line)
-        if arguments[:2] == ["alphapose", "convert"]:
-            continue
-        if arguments[0] == "import":
-            invoke("predict", "photos", "--save-alphapose", "alphapose-results.json")
-        done = invoke(*arguments)
-        assert done.exit_code == 0, (line, done.stderr)
-        ran += 1
-    assert ran >= 6
-    assert (tmp_path / "sep-json" / "one.json").is_file()

@@ -42,7 +42,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def unillustrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without pictures, which take most of the time."""
     monkeypatch.setattr("keyact.evaluate.plots.save_all", lambda *_: None)
-    monkeypatch.setattr("keyact.evaluate.mistakes.save_mistakes", lambda *_: None)
+    monkeypatch.setattr("keyact.evaluate.mistakes._save_sheet", lambda *_: None)
 
 
 def test_evaluate_judges_val_and_writes_a_report(

@@ -11,9 +11,9 @@ from prediction_sets import of, random_set
 
 from keyact.errors import InputError
 from keyact.evaluate import Evaluation, Predictions, evaluate, load_predictions, save_evaluation
-from keyact.evaluate.mistakes import worst_mistakes
+from keyact.evaluate.mistakes import right_examples, worst_mistakes
 
-PICTURES = ("confusion", "reliability", "coverage", "curves", "subgroups", "mistakes")
+PICTURES = ("confusion", "reliability", "coverage", "curves", "subgroups", "mistakes", "hits")
 
 
 def test_a_report_is_written_and_read_back(tmp_path: Path, photos: Any) -> None:
@@ -60,6 +60,15 @@ def test_the_schema_names_every_field_that_is_written() -> None:
 def test_odd_sets_of_predictions_still_give_a_report(tmp_path: Path, found: Predictions) -> None:
     save_evaluation(tmp_path, evaluate(found, resamples=5), found)
     assert Evaluation.load(tmp_path / "evaluation.json").rows == len(found)
+
+
+def test_right_examples_are_of_all_actions_alike() -> None:
+    found = random_set(200, 3)
+    rows = right_examples(found, 6)
+    assert found.right[rows].all() and len(set(rows)) == 6
+    assert sorted(found.targets[rows[:4]]) == [0, 1, 2, 3]
+    best = [max(found.confidence[(found.targets == c) & found.right]) for c in range(4)]
+    assert list(found.confidence[rows[:4]]) == best
 
 
 def test_worst_mistakes_are_wrong_and_sorted_by_confidence() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx_models import make_fusion
 
 from keyact.errors import InputError, UnknownNameError
 from keyact.models import get_model, model_names
@@ -20,6 +21,7 @@ from keyact.models import build  # noqa: E402
 
 LABELS = 5
 FRAMES = 16
+GLANCE = 7  # numbers of `onnx_models.make_fusion`'s features
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ CASES = (
     Case("ctrgcn", {"widths": (8, 16)}),
     Case("act", {"width": 16, "depth": 1, "heads": 2}),
     Case("poseconv3d", {"widths": (4, 8), "size": 8, "frames": 8}),
+    Case("keypoint-fusion-temporal", {"width": 16, "depth": 2, "glance": 8}),
     Case("stream-ensemble", {"members": ("tcn", "ddnet")}),
 )
 each = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -57,8 +60,9 @@ SKELETONS = {
 
 def features_for(case: Case, skeleton: str = "penn13 in 2D") -> Features:
     joints, dims, people = SKELETONS[skeleton]
-    streams = import_module(get_model(case.name).module).STREAMS
-    return Features(joints, dims, FRAMES, streams, people=people)
+    module = import_module(get_model(case.name).module)
+    glances = GLANCE if getattr(module, "EYES", False) else 0
+    return Features(joints, dims, FRAMES, module.STREAMS, people=people, glances=glances)
 
 
 def made(case: Case, features: Features, seed: int = 0) -> Any:
@@ -139,8 +143,9 @@ def test_weights_come_back_from_a_file(case: Case, tmp_path: Path) -> None:
 def test_the_onnx_file_says_the_same(case: Case, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="files are written by TensorFlow")
     from keyact.action.clips import ClipModel
-    from keyact.sequences import Sequence
+    from keyact.sequences import Glances, Sequence
     from keyact.sequences.views import Views
+    from keyact.train.eyes import eyes_of, with_eyes
     from keyact.train.sequence_run import metadata, to_onnx
 
     features = features_for(case)
@@ -150,10 +155,17 @@ def test_the_onnx_file_says_the_same(case: Case, tmp_path: Path) -> None:
     recording = Sequence.of(rng.normal(100, 20, (23, 13, 2)), layout="penn13", label="action 0")
     views = Views(clips=2, flip=True)
     meta = metadata("tiny", case.name, labels, features, views, [recording])
-    (tmp_path / "model.onnx").write_bytes(to_onnx(net, meta, tolerance=2e-3))
+    if features.glances:
+        make_fusion(tmp_path / "fusion.onnx")
+        eyes = eyes_of(tmp_path / "fusion.onnx")
+        meta["eyes"] = eyes.about
+        seen = rng.normal(0, 1, (4, GLANCE)).astype(np.float32)
+        recording = replace(recording, glances=Glances(np.array([1.0, 5, 9, 20]), seen))
+    data = to_onnx(net, meta, tolerance=2e-3)
+    (tmp_path / "model.onnx").write_bytes(with_eyes(data, eyes.data) if features.glances else data)
     model = ClipModel(tmp_path / "model.onnx", threads=1)
     assert model.labels == tuple(labels)
-    looks = views(*features.clean(recording), features)
+    looks = views(*features.clean(recording), features, recording.glances)
     assert looks.shape == (6, *features.shape)
     logits = answer(net, looks)
     wanted = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -200,3 +212,23 @@ def test_members_learn_apart() -> None:
     changed = answer(net, x)
     np.testing.assert_array_equal(changed[:, 0], apart[:, 0])
     assert np.abs(changed[:, 1] - apart[:, 1]).max() > 1e-4
+
+
+def test_a_glance_counts_as_far_as_the_key_points_are_sure() -> None:
+    case = next(case for case in CASES if case.name == "keypoint-fusion-temporal")
+    features = features_for(case)
+    net, x = made(case, features), clips(features)
+    joints, size = features.joint_shape[1:]
+    scores = [joint * size + size - 1 for joint in range(joints)]  # the last stream
+    other = x.copy()
+    other[..., joints * size :] += 3
+    for score, counts in ((0.9, True), (-2.0, False)):  # far below any score the gate is shut
+        one, two = x.copy(), other.copy()
+        one[..., scores] = two[..., scores] = score
+        apart = np.abs(answer(net, one) - answer(net, two)).max()
+        assert apart > 1e-2 if counts else apart < 1e-4
+    blind = x.copy()
+    blind[..., joints * size :] = 0
+    assert np.isfinite(answer(net, blind)).all()
+    with pytest.raises(InputError, match="looks at the pictures"):
+        build(case.name, LABELS, features=replace(features, glances=0))

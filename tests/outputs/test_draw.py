@@ -62,6 +62,10 @@ def photo(width: int, height: int) -> np.ndarray:
         ({"posture": "unknown"}, "golf 87%"),
         ({"track_id": 3}, "#3 golf 87% · standing"),
         ({"action": "unknown"}, "unknown · standing"),
+        ({"settled": "golf"}, "golf 87% · standing"),
+        ({"settled": "boxing"}, "boxing · standing"),  # whatever this frame looks like
+        ({"settled": "unknown"}, "unknown · standing"),
+        ({"action": "unknown", "actions": (), "settled": "squat"}, "squat · standing"),
         ({"actions": ()}, "golf · standing"),
         ({"action": "unknown", "actions": ()}, "standing"),  # key points alone
         ({"action": "unknown", "actions": (), "posture": None}, ""),

@@ -73,6 +73,15 @@ def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
     assert [frame.shape for _, _, frame in iter_frames(path)] == [(40, 60, 3)] * 2
 
 
+def test_frames_are_shown_at_their_own_times(tmp_path: Path) -> None:
+    times = [5.0, 5.1, 5.5, 5.5, 6.0, 7.25]  # two at once: the second is a little later
+    with VideoWriter(tmp_path / "live.mp4", 30) as clip:
+        for seconds in times:
+            clip.write(np.zeros((48, 64, 3), np.uint8), seconds)
+    read = [seconds for _, seconds, _ in iter_frames(tmp_path / "live.mp4")]
+    assert read == pytest.approx([0, 0.1, 0.5, 0.501, 1.0, 2.25], abs=1e-3)
+
+
 @pytest.mark.parametrize("frames", [0, 2])
 def test_error_inside_the_block_leaves_no_file(tmp_path: Path, frames: int) -> None:
     with pytest.raises(RuntimeError), VideoWriter(tmp_path / "clip.mp4", rate=10) as writer:

@@ -180,6 +180,58 @@ def test_frames_alone_make_a_timeline_too() -> None:
     assert offline(strict, frames([(2.0, True)], golf=0.8)) == ()
 
 
+@pytest.mark.parametrize(("fps", "segments"), [(5.0, 1), (2.0, 1), (1.0, 1), (0.5, 0)])
+def test_a_verdict_stands_while_a_slow_machine_looks_elsewhere(fps: float, segments: int) -> None:
+    evidence = Evidence.of(None, PHOTO, 0.5)
+    results = frames([(8.0, True)], fps=fps, golf=0.8)
+    assert len(offline(evidence, results)) == segments
+    timeline, streamed = live(evidence, results)
+    assert tuple(streamed) == offline(evidence, results)
+    assert timeline.label(1) is None
+
+
+@pytest.mark.parametrize(("fps", "asked"), [(20.0, True), (4.0, True), (2.0, False)])
+def test_a_few_glimpses_are_no_movement(model: SequenceModel, fps: float, asked: bool) -> None:
+    evidence = Evidence.of(model, (), 0.5)
+    results = frames([(8.0, True)], fps=fps)
+    assert bool(offline(evidence, results)) == asked
+    _, streamed = live(evidence, results)
+    assert tuple(streamed) == offline(evidence, results)
+
+
+def test_key_points_that_were_not_measured_are_no_movement(model: SequenceModel) -> None:
+    evidence = Evidence.of(model, (), 0.5)
+    results = frames([(8.0, True)], fps=20)
+    aged = [
+        result.model_copy(
+            update={
+                "people": tuple(
+                    p.model_copy(update={"pose_age": number % 10}) for p in result.people
+                )
+            }
+        )
+        for number, result in enumerate(results)
+    ]
+    assert live(evidence, results)[1] and not live(evidence, aged)[1]
+
+
+def test_what_speaks_for_an_action_now(model: SequenceModel) -> None:
+    timeline = LiveTimeline(Evidence.of(None, PHOTO, 0.5))
+    assert timeline.now(1) == {}
+    for result in frames([(1.0, True)], golf=0.8):
+        timeline.push(result)
+    assert timeline.now(1)["golf"] == pytest.approx(0.8)
+    for result in frames([(1.3, True)], golf=0.2)[20:]:
+        timeline.push(result)
+    # After one time constant the old verdict counts for 1/e.
+    assert timeline.now(1)["golf"] == pytest.approx(0.2 + 0.6 / np.e, abs=0.05)
+    both = LiveTimeline(Evidence.of(model, PHOTO, 0.5))
+    for result in frames([(6.0, True)], golf=0.1):
+        both.push(result)
+    now = both.now(1)
+    assert list(now) == ["arms up", "arms down", "golf"] and max(now, key=now.get) == "arms up"
+
+
 def test_movement_goes_before_what_single_frames_look_like(model: SequenceModel) -> None:
     evidence = Evidence.of(model, PHOTO, 0.5)
     assert evidence.labels == ("arms up", "arms down", "golf")
@@ -192,10 +244,11 @@ def test_movement_goes_before_what_single_frames_look_like(model: SequenceModel)
     np.testing.assert_allclose(evidence.combine(sure, None), [0.1, 0.9, 0], atol=1e-6)
 
 
-def run(rows: list[float], **rules: float) -> list[tuple[int, int]]:
+def run(rows: list[float | None], **rules: float) -> list[tuple[int, int]]:
     """Runs of the one label over cells of a second, from its probability."""
     segmenter = Segmenter(np.array([0.5]), 1.0, Hysteresis(**rules))
-    found = [segmenter.push(np.array([row])) for row in rows] + [segmenter.finish()]
+    cells = [None if row is None else np.array([row]) for row in rows]
+    found = [segmenter.push(cell) for cell in cells] + [segmenter.finish()]
     return [(r.first, r.last) for r in found if r is not None]
 
 
@@ -206,6 +259,11 @@ def test_hysteresis() -> None:
     assert run([0.9] * 3 + [0.1] + [0.9] * 3, **calm) == [(0, 6)]  # a moment of doubt
     assert run([0.9, 0.9] + [0.4] * 4, **calm) == [(0, 5)]  # below the threshold, and kept
     assert run([0.9, 0.9] + [0.3] * 4, **calm) == [(0, 1)]
+    assert run([0.9, 0.9, None, 0.9], **calm) == [(0, 3)]  # nobody looked for a second
+    assert run([0.9, 0.9] + [None] * 5, **calm) == [(0, 2)]  # it does not stand for ever
+    assert run([None, 0.9, 0.9], **calm) == [(1, 2)]
+    assert run([0.9, None, 0.1, 0.1, 0.1], **calm) == []  # one look confirms nothing
+    assert run([0.9, None, 0.9, 0.1, 0.1], **calm) == [(0, 2)]
     assert run([0.9], **calm) == []  # who is only there for a moment does nothing
     assert run([0.9, 0.1, 0.9], confirm=0.0) == [(0, 0), (2, 2)]
     with pytest.raises(ValueError, match="out of range"):
@@ -285,6 +343,16 @@ def test_sequence_networks_are_found_by_name_and_file(
     assert load_sequence(tmp_path / "models" / "own.onnx") is not None
     with pytest.raises(UnknownNameError, match="sequence model"):
         load_sequence("tiny-sequenze")
+
+
+def test_the_background_is_given_to_nobody(model: SequenceModel) -> None:
+    other = SequenceModel(OnnxModel(make_sequence(background="arms down")), "x")
+    assert other.labels == ("arms up",)
+    x = np.random.default_rng(0).normal(0, 0.2, (5, *model.features.shape)).astype(np.float32)
+    np.testing.assert_allclose(other(x)[:, 0], model(x)[:, 0])
+    assert (other(x).sum(1) < 1).all()
+    with pytest.raises(WeightsError):
+        SequenceModel(OnnxModel(make_sequence(labels=("arms up",) * 2, background="arms up")), "x")
 
 
 def test_seen_scores_count_as_annotators_count(model: SequenceModel) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keyact.layouts import get_layout
 from keyact.results import FrameResult, Person
 from keyact.track import ByteTrack, Follower
 
@@ -76,6 +77,83 @@ def test_each_video_counts_from_one() -> None:
         track = ByteTrack(25)
         track(boxes(0), [0.9, 0.9])
         assert sorted(track(boxes(0), [0.9, 0.9]).tolist()) == [1, 2]
+
+
+def skeleton(box: np.ndarray) -> np.ndarray:
+    """17 joints of somebody who stands in a box."""
+    points = np.full((17, 3), 0.8)
+    points[:, 0] = box[0] + (box[2] - box[0]) * (0.3 + 0.4 * (np.arange(17) % 2))
+    points[:, 1] = np.linspace(box[1], box[3], 17)
+    return points
+
+
+@pytest.mark.parametrize(("poses", "expected"), [(False, {1, 2}), (True, {1})])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_somebody_who_is_found_twice_has_one_number(
+    poses: bool, expected: set[int], mirrored: bool
+) -> None:
+    track = ByteTrack(10)
+    narrow, wide = np.array([80.0, 130, 120, 225]), np.array([50.0, 122, 150, 227])
+    pose = skeleton(narrow)
+    twin = pose[get_layout("coco17").flip] if mirrored else pose
+    told = set()
+    for number in range(20):
+        both = 5 <= number < 12
+        boxes = [narrow, wide] if both else [narrow]
+        joints = [pose, twin] if both else [pose]
+        told |= set(track(boxes, [0.9, 0.8][: len(boxes)], joints if poses else None).tolist())
+    assert told - {-1} == expected
+
+
+def test_two_people_close_together_are_two() -> None:
+    track = ByteTrack(10)
+    pair = np.array([[80.0, 130, 120, 225], [100.0, 132, 140, 226]])
+    for _ in range(4):
+        numbers = track(pair, [0.9, 0.9], [skeleton(box) for box in pair])
+    assert sorted(numbers.tolist()) == [1, 2]
+
+
+def test_the_rate_may_change_and_everybody_be_forgotten() -> None:
+    track = ByteTrack(30, lost_seconds=1)
+    track(boxes(0), [0.9, 0.9])
+    assert track(boxes(0), [0.9, 0.9]).tolist() == [1, 2]
+    track.fps = 10
+    for _ in range(8):
+        track(np.zeros((0, 4)), [])
+    assert sorted(track(boxes(0), [0.9, 0.9]).tolist()) == [1, 2]
+    for _ in range(12):  # more than a second now
+        track(np.zeros((0, 4)), [])
+    track(boxes(0), [0.9, 0.9])
+    assert sorted(track(boxes(0), [0.9, 0.9]).tolist()) == [3, 4]
+    track.forget()
+    track(boxes(0), [0.9, 0.9])
+    assert sorted(track(boxes(0), [0.9, 0.9]).tolist()) == [5, 6]
+
+
+def test_another_frame_size_changes_no_number() -> None:
+    follow = Follower(ByteTrack(25), fps=25)
+    plain = Follower(ByteTrack(25), fps=25)
+    for number in range(20):
+        result, scale = frame(number, 2, shake=1), 1.0 if number < 8 else 0.5
+        small = result.model_copy(
+            update={
+                "width": int(400 * scale), "height": int(200 * scale),
+                "people": tuple(
+                    Person.model_validate(
+                        dict(p) | {
+                            "box": tuple(v * scale for v in p.box),
+                            "keypoints": p.keypoints * (scale, scale, 1),
+                        }
+                    )
+                    for p in result.people
+                ),
+            }
+        )  # fmt: skip
+        followed, expected = follow(small), plain(result)
+        for person, true in zip(followed.people, expected.people, strict=True):
+            assert person.track_id == true.track_id
+            wanted = true.keypoints * (scale, scale, 1)
+            np.testing.assert_allclose(person.keypoints, wanted, atol=0.02)
 
 
 @pytest.mark.parametrize("bad", [{"fps": 0}, {"lost_seconds": 0}])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from keyact.layouts import get_layout
 from keyact.train.augment import PHOTO_ALONE, augmented, mirrored
 from keyact.train.config import Augment
+from keyact.train.degrade import KINDS, degraded
 from keyact.train.mixing import mix
 from keyact.train.rand_augment import OPERATIONS, rand_augment
 
@@ -85,10 +86,33 @@ def test_rand_augment_keeps_shape_and_type(seed: int) -> None:
     assert (moved.shape, moved.dtype) == (points.shape, np.float32)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_photo_is_spoilt_but_still_the_same_photo(kind: str) -> None:
+    gradient = np.linspace(40, 200, SIZE)
+    picture = np.repeat(np.repeat(gradient[:, None, None], SIZE, 1), 3, 2).astype(np.uint8)
+    picture[SIZE // 3 : SIZE // 2] = 255 - picture[SIZE // 3 : SIZE // 2]
+    before = picture.copy()
+    strengths = []
+    for much in (0.0, 1.0):
+        spoilt = KINDS[kind](picture, much, 0.3, np.random.default_rng(3))
+        assert (spoilt.shape, spoilt.dtype) == (picture.shape, np.uint8)
+        assert np.corrcoef(spoilt.mean((1, 2)), picture.mean((1, 2)))[0, 1] > 0.9
+        strengths.append(np.abs(spoilt.astype(float) - picture).mean())
+    assert 0 < strengths[0] < strengths[1]
+    np.testing.assert_array_equal(picture, before)
+
+
+def test_photo_and_crop_are_spoilt_in_the_same_way() -> None:
+    flat = np.full((SIZE, SIZE, 3), 120, np.uint8)
+    for seed in range(20):
+        one, other = degraded((flat, flat.copy()), np.random.default_rng(seed))
+        assert abs(one.std() - other.std()) < 4
+
+
 def test_the_same_seed_gives_the_same_sample() -> None:
+    much = Augment(rand_ops=2, degrade=1)
     samples = [
-        augmented(*photo(80, 80), SIZE, 1.3, Augment(rand_ops=2), np.random.default_rng(5))
-        for _ in range(2)
+        augmented(*photo(80, 80), SIZE, 1.3, much, np.random.default_rng(5)) for _ in range(2)
     ]
     for one, other in zip(*samples, strict=True):
         np.testing.assert_array_equal(one, other)

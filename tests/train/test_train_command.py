@@ -123,6 +123,9 @@ def test_trees_and_frozen_features(data: Path, tmp_path: Path, model: str) -> No
     result = recognizer(next((data / "val" / "red").glob("*.png")))
     assert {one.label for one in result.image_actions} == {"blue", "red"}
     if frozen:
+        from keyact.train.eyes import eyes_of
+
+        assert eyes_of(tmp_path / "one" / "model.onnx").load().width == 3 * 1280 + 256 + 192
         code, said = run("train", data, "--runs", tmp_path, "--name", "one", "--resume")
         assert code == 0, said
 

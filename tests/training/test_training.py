@@ -122,11 +122,13 @@ def test_persondet_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from keyact import action
+    from training import onnx_export
     from training.keypoint_fusion import export, train
 
     people = world / "labels" / "sports18.npz"
     where = ["--shared", world, "--people", people, "--run", world / "fusion"]
-    run(monkeypatch, train.main, *where, "--init", "random", "--batch", 4, "--budget", 3)
+    run(monkeypatch, train.main, *where, "--init", "random", "--batch", 4, "--budget", 3,
+        "--degrade", 0.5)  # fmt: skip
     where = ["--shared", world, "--people", people, "--run", world / "fusion"]
     run(monkeypatch, export.main, *where, "--out", world / "weights")
     model = action.load(world / "weights" / "keypoint_fusion.onnx")
@@ -138,6 +140,14 @@ def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody, photo = model(image, np.zeros((0, 4)), np.zeros((0, 17, 3)))
     assert nobody.shape == (0, 2)
     assert photo.sum() == pytest.approx(1, abs=1e-5)
+    network = onnx_export.session((world / "weights" / "keypoint_fusion.onnx").read_bytes())
+    crop = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    points = np.full((2, 17, 3), 0.5, np.float32)
+    either_way = [
+        network.run(None, {"context": context, "crop": crop, "keypoints": points})[0]
+        for context in (crop[:1], crop[:1, :, ::-1])
+    ]
+    np.testing.assert_allclose(*either_way, atol=1e-4)  # the photo is seen mirrored, too
 
 
 def test_ablation_writes_a_row_for_each_set_of_branches(
@@ -147,15 +157,26 @@ def test_ablation_writes_a_row_for_each_set_of_branches(
 
     people = world / "labels" / "sports18.npz"
     where = ["--shared", world, "--people", people, "--cache", world / "features"]
+    few = [
+        "--init",
+        "random",
+        "--seeds",
+        1,
+        "--variants",
+        frozen.BASE,
+        *list(frozen.VARIANTS)[-3:-1],
+    ]
     monkeypatch.setattr(frozen, "BATCH", 4)
-    run(
-        monkeypatch, frozen.main, *where, "--init", "random", "--seeds", 1, "--out", world / "a.csv"
-    )
+    monkeypatch.setattr(frozen, "EPOCHS", 2)
+    run(monkeypatch, frozen.main, *where, *few, "--out", world / "a.csv")
     with (world / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["branches"] for row in rows] == list(frozen.VARIANTS)
+    assert [row["branches"] for row in rows] == few[5:]
     assert all(0 <= float(row["test_top1_mean"]) <= 1 for row in rows)
-    assert (world / "features" / "train.npz").exists()
+    assert [bool(row["blind_top1_mean"]) for row in rows] == [False, True, True]
+    assert {file.name for file in (world / "features").iterdir()} == {
+        f"{split}-{margin}.npz" for split in ("train", "val", "test") for margin in (1.3, 1.0)
+    }
 
 
 def test_folding_keeps_the_function(tmp_path: Path) -> None:

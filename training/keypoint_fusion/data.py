@@ -17,6 +17,7 @@ from keyact.train import Augment, augment
 from keyact.train.photos import CROP_MARGIN
 from training.keypoint_fusion.model import JOINTS, SIZE
 
+AUGMENT = Augment()
 MAX_PEOPLE = PHOTO_PEOPLE  # per photo, in training too: the largest
 
 
@@ -36,7 +37,7 @@ class Photos:
 
 
 def load(people: Path, shared: Path, split: str, dataset: str = "sports18") -> Photos:
-    """``people``: an npz of training.label or training.keypoint_fusion.people."""
+    """``people``: an npz of training.people or training.label."""
     table = dict(np.load(people))
     root = shared / "data" / dataset
     with (root / "manifest.csv").open(newline="") as file:
@@ -60,24 +61,26 @@ def load(people: Path, shared: Path, split: str, dataset: str = "sports18") -> P
     return Photos(images, labels, boxes, keypoints, names, paths)
 
 
-def samples_of(photos: Photos, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def samples_of(
+    photos: Photos, i: int, margin: float = CROP_MARGIN
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every person of a photo, or the photo alone, as at inference: context, crops, keypoints."""
     image = photos.images[i]
     context = whole_photo(image, SIZE)[None]
     if len(photos.boxes[i]) == 0:
         return context, context, np.zeros((1, JOINTS, 3), np.float32)
-    crops, points = person_crops(image, photos.boxes[i], photos.keypoints[i], SIZE, CROP_MARGIN)
+    crops, points = person_crops(image, photos.boxes[i], photos.keypoints[i], SIZE, margin)
     return np.repeat(context, len(crops), 0), crops, points
 
 
-def augmented(photos: Photos, i: int, rng: np.random.Generator):
+def augmented(photos: Photos, i: int, settings: Augment, rng: np.random.Generator):
     """One training sample: context, crop (SIZE, SIZE, 3) RGB and keypoints (17, 3)."""
     photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
-    return augment.augmented(*photo, SIZE, CROP_MARGIN, Augment(), rng)[:3]
+    return augment.augmented(*photo, SIZE, CROP_MARGIN, settings, rng)[:3]
 
 
 def batches(
-    photos: Photos, size: int, seed: int, start_step: int = 0
+    photos: Photos, size: int, seed: int, start_step: int = 0, settings: Augment = AUGMENT
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Endless augmented batches, each photo once per round; the order depends on the seed alone."""
     ready: queue.Queue = queue.Queue(maxsize=6)
@@ -90,7 +93,7 @@ def batches(
             order = np.random.default_rng([seed, turn]).permutation(len(photos))
             rng = np.random.default_rng([seed, turn, place])
             chosen = order[place * size : (place + 1) * size]
-            rows = [augmented(photos, int(i), rng) for i in chosen]
+            rows = [augmented(photos, int(i), settings, rng) for i in chosen]
             ready.put((*(np.stack(c) for c in zip(*rows, strict=True)), photos.labels[chosen]))
             step += 1
 

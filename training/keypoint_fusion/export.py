@@ -24,6 +24,8 @@ from training import onnx_export
 from training.keypoint_fusion import data, model, verdict
 from training.onnx_import import load_shipped
 
+VIEWS = 2  # of the photo: as it is, and mirrored
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,21 +110,26 @@ def main() -> None:
 
 
 def onnx_forward(net, context, crop, keypoints):
-    """The network on one photo and its N people; the photo is looked at once."""
+    """The network on one photo and its N people.
+
+    The photo is looked at once for all of them, as it is and mirrored: for the price of one more
+    crop its part of the logits, in which it is linear, is the mean of two views.
+    """
     eyes = net.get_layer("mobilenet_v2")
-    both = tf.concat([context, crop], 0)
-    fine_map, last_map = eyes(both, training=False)
+    mirrored = tf.gather(context, tf.range(model.SIZE - 1, -1, -1), axis=2)
+    fine_map, last_map = eyes(tf.concat([context, mirrored, crop], 0), training=False)
     pooled = tf.reduce_mean(last_map, (1, 2))
     people = tf.shape(crop)[0]
+    photo = tf.reduce_mean(pooled[:VIEWS], 0, keepdims=True)
     seen = {
-        "context": tf.repeat(pooled[:1], people, axis=0),
-        "crop": pooled[1:],
+        "context": tf.repeat(photo, people, axis=0),
+        "crop": pooled[VIEWS:],
     }
     names = {layer.name for layer in net.layers}
     if "look" in names:
-        looks = net.get_layer("look")([last_map[1:], keypoints])
+        looks = net.get_layer("look")([last_map[VIEWS:], keypoints])
         seen["attended"] = net.get_layer("attend")([looks, keypoints[..., 2:]])
-        seen["fine"] = net.get_layer("sample")([fine_map[1:], keypoints])
+        seen["fine"] = net.get_layer("sample")([fine_map[VIEWS:], keypoints])
         seen["keypoints"] = keypoints
     logits = net.get_layer("head")(seen, training=False)
     return logits if "look" in names else logits + 0.0 * tf.reduce_sum(keypoints)

@@ -1,110 +1,197 @@
-"""What the key points add: the head trained on cached features of the untouched MobileNetV2.
+"""Where the key points help: heads trained on cached features of the untouched MobileNetV2.
 
     python -m training.keypoint_fusion.frozen --people work/people/sports18.npz \
         --out results/keypoint_ablation.csv
 
-The same training three times over (seeds 0, 1, 2) for each set of branches: photo alone, photo
-and person, and those with the key points. Features are computed once and cached (minutes), the
-head trains in seconds. The epoch is chosen on val; test is read once per run and chooses nothing.
-Gained and lost photos, and McNemar's exact p, compare what most seeds get right.
+The same training three times over (seeds 0, 1, 2) for each row of `VARIANTS`: what is looked at,
+where the key points enter, with and without the gate, and how much round the person is seen.
+Features are computed once and cached (minutes), a head trains in seconds. The epoch is chosen on
+val; test is read once per run and chooses nothing. ``blind`` is the test accuracy of the same
+heads when no key point is found, which is what the gate is for. Gained and lost photos, and
+McNemar's exact p, compare what most seeds get right with "photo + person".
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 from scipy.stats import binomtest
 
-from training.backbone import initial_weights
+from keyact.models.keypoint_fusion.network import (
+    ATTENTION_SIGMA,
+    FINE_LAYER,
+    FINE_STRIDE,
+    Attend,
+    JointSampler,
+)
+from training import onnx_export
+from training.backbone import initial_weights, mobilenet_v2
 from training.keypoint_fusion import data, model, verdict
 
-KEYS = ("context", "crop", "attended", "fine")
 EPOCHS, BATCH, RATE = 24, 128, 1e-3
+TOGETHER = 8  # photos that go through MobileNetV2 at once
+FINER_LAYER, FINER_STRIDE = "block_6_expand_relu", 8
+MARGINS = (1.0, data.CROP_MARGIN, 1.6)
+Table = dict[str, np.ndarray]
+
+
+class Variant(NamedTuple):
+    """What a head sees; ``enter`` as `keyact.models.keypoint_fusion.network.head` takes it."""
+
+    photo: bool = True
+    person: bool = True
+    enter: tuple[str, ...] = ()
+    gated: bool = True
+    fine: str = "fine"
+    margin: float = data.CROP_MARGIN
+
+
+BASE = "photo + person"
 VARIANTS = {
-    "photo": {"keypoints": False, "crop": False},
-    "photo + person": {"keypoints": False, "crop": True},
-    "photo + person + key points": {"keypoints": True, "crop": True},
+    BASE: Variant(),  # first, for the others are compared with it
+    "photo": Variant(person=False),
+    "person": Variant(photo=False),
+    "key points alone": Variant(photo=False, person=False, enter=("pose",)),
+    f"{BASE} + attention at joints": Variant(enter=("attended",)),
+    f"{BASE} + samples at joints, stride 16": Variant(enter=("joints",)),
+    f"{BASE} + samples at joints, stride 8": Variant(enter=("joints",), fine="finer"),
+    f"{BASE} + pose": Variant(enter=("pose",)),
+    f"{BASE} + key points": Variant(enter=model.BRANCHES),
+    f"{BASE} + key points, no gate": Variant(enter=model.BRANCHES, gated=False),
+    **{
+        f"{BASE} + key points, margin {margin}": Variant(enter=model.BRANCHES, margin=margin)
+        for margin in MARGINS
+        if margin != data.CROP_MARGIN
+    },
 }
 
 
-def extract(eyes: keras.Model, photos: data.Photos, cache: Path) -> dict[str, np.ndarray]:
+SEEN = ("context", "crop", "attended", "fine", "finer")
+
+
+@cache
+def extractor(weights: str | Path | None):
+    """M photos and N crops (S, S, 3) uint8 and points (N, 17, 3) to features, by ONNX Runtime."""
+    backbone = mobilenet_v2((model.SIZE, model.SIZE, 3), weights)
+    maps = [backbone.get_layer(name).output for name in (FINER_LAYER, FINE_LAYER)]
+    taps = keras.Model(backbone.input, [*maps, backbone.output], name="mobilenet_v2")
+    look = JointSampler(32, ATTENTION_SIGMA)
+    finer, fine, attend = JointSampler(FINER_STRIDE), JointSampler(FINE_STRIDE), Attend()
+
+    def function(context, crop, keypoints):
+        photos = tf.shape(context)[0]
+        pictures = tf.cast(tf.concat([context, crop], 0), tf.float32) / 127.5 - 1
+        finer_map, fine_map, last = taps(pictures, training=False)
+        pooled = tf.reduce_mean(last, (1, 2))
+        looks = look([last[photos:], keypoints])
+        return (
+            pooled[:photos],
+            pooled[photos:],
+            attend([looks, keypoints[..., 2:]]),
+            fine([fine_map[photos:], keypoints]),
+            finer([finer_map[photos:], keypoints]),
+        )
+
+    picture = tf.TensorSpec((None, model.SIZE, model.SIZE, 3), tf.uint8)
+    points = tf.TensorSpec((None, model.JOINTS, 3), tf.float32)
+    specs = [
+        tf.TensorSpec(kind.shape, kind.dtype, name=name)
+        for kind, name in ((picture, "context"), (picture, "crop"), (points, "keypoints"))
+    ]
+    return onnx_export.session(
+        onnx_export.convert(
+            function, specs, [f"{name}_seen" for name in SEEN], {"name": "features"}
+        ),
+        threads=1,
+    )
+
+
+def extract(weights, photos: data.Photos, margin: float, kept: Path) -> Table:
     """Features of everyone in every photo, from the cache if it is there."""
-    if cache.exists():
-        return dict(np.load(cache))
-    rows: dict[str, list[np.ndarray]] = {key: [] for key in (*KEYS, "keypoints", "photo")}
-    for i in range(len(photos)):
-        context, crop, points = data.samples_of(photos, i)
-        scaled = (np.asarray(x, np.float32) / 127.5 - 1 for x in (context, crop))
-        out = eyes([*scaled, points], training=False)
-        for key in KEYS:
-            rows[key].append(np.asarray(out[key], np.float16))
-        rows["keypoints"].append(points)
-        rows["photo"].append(np.full(len(points), i))
+    if kept.exists():
+        return dict(np.load(kept))
+    see = extractor(weights)
+    rows: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(photos), TOGETHER):
+        places = range(start, min(start + TOGETHER, len(photos)))
+        seen = [data.samples_of(photos, i, margin) for i in places]
+        counts = [len(points) for _, _, points in seen]
+        contexts = np.concatenate([context[:1] for context, _, _ in seen])
+        crops, points = (np.concatenate([one[k] for one in seen]) for k in (1, 2))
+        found = see.run(None, {"context": contexts, "crop": crops, "keypoints": points})
+        made = {name: value.astype(np.float16) for name, value in zip(SEEN, found, strict=True)}
+        made["context"] = np.repeat(made["context"], counts, 0)
+        made |= {"keypoints": points, "photo": np.repeat(list(places), counts)}
+        for key, value in made.items():
+            rows.setdefault(key, []).append(value)
     table = {key: np.concatenate(value) for key, value in rows.items()}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_name(f"partial-{cache.name}")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_name(f"partial-{kept.name}")
     np.savez(part, **table)
-    part.replace(cache)
+    part.replace(kept)
     return table
 
 
-def inputs(table: dict[str, np.ndarray], rows: np.ndarray, variant: dict) -> dict[str, np.ndarray]:
-    wanted = ("context", "crop", "attended", "fine") if variant["keypoints"] else KEYS[:2]
-    chosen = {key: table[key][rows].astype(np.float32) for key in wanted}
-    if not variant["crop"]:
-        chosen["crop"] = np.zeros_like(chosen["crop"])
-    if variant["keypoints"]:
-        chosen["keypoints"] = table["keypoints"][rows].astype(np.float32)
+def inputs(table: Table, rows: np.ndarray, variant: Variant, blind: bool = False) -> Table:
+    def taken(key: str, there: bool = True) -> np.ndarray:
+        return table[key][rows].astype(np.float32) * np.float32(there)
+
+    chosen = {"context": taken("context", variant.photo), "crop": taken("crop", variant.person)}
+    if "attended" in variant.enter:
+        chosen["attended"] = taken("attended", not blind)
+    if "joints" in variant.enter:
+        chosen["fine"] = taken(variant.fine)
+    if variant.enter:
+        chosen["keypoints"] = taken("keypoints", not blind)
     return chosen
 
 
-def judge(net, table, labels: np.ndarray, variant: dict) -> np.ndarray:
+def judge(net, table: Table, labels: np.ndarray, variant: Variant, blind: bool = False):
     """For each photo, whether its verdict is right."""
-    logits = np.concatenate(
-        [
-            np.asarray(net(inputs(table, part, variant), training=False))
-            for part in np.array_split(np.arange(len(table["photo"])), 40)
-        ]
-    )
-    ends = np.flatnonzero(np.diff(table["photo"])) + 1
-    return np.array(
-        [
-            verdict.photo_logits(one).argmax() == label
-            for one, label in zip(np.split(logits, ends), labels, strict=True)
-        ]
-    )
+    everyone = np.arange(len(table["photo"]))
+    parts = np.array_split(everyone, max(len(everyone) // 512, 1))
+    rows = [net(inputs(table, part, variant, blind), training=False) for part in parts]
+    logits = np.concatenate([np.asarray(one) for one in rows])
+    people = np.split(logits, np.flatnonzero(np.diff(table["photo"])) + 1)
+    return np.array([verdict.photo_logits(one).argmax() for one in people]) == labels
 
 
-def train(tables, labels, variant: dict, seed: int) -> tuple[float, np.ndarray]:
-    """Val accuracy of the best epoch, and the test verdicts at that epoch."""
+def train(tables, labels, variant: Variant, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Val accuracy of the best epoch, and test verdicts at that epoch, also without key points."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    net = model.head(int(labels["train"].max()) + 1, variant["keypoints"])
-    owner = labels["train"][tables["train"]["photo"]]
-    # Everyone in a photo has its label: a crowd must not count more than a single player.
-    crowd = np.bincount(tables["train"]["photo"])[tables["train"]["photo"]]
-    rounds = EPOCHS * len(owner) // BATCH
-    rate = keras.optimizers.schedules.CosineDecay(RATE, rounds)
+    learned, known = tables["train"], labels["train"]
+    width = learned[variant.fine].shape[-1]
+    net = model.head(int(known.max()) + 1, variant.enter, fine_width=width, gated=variant.gated)
+    first = np.flatnonzero(np.diff(learned["photo"], prepend=-1))
+    people = np.diff([*first, len(learned["photo"])])
+    steps = max(len(known) // BATCH, 1)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * steps)
     net.compile(
         keras.optimizers.AdamW(rate, weight_decay=1e-2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    best, verdicts = -1.0, np.zeros(0)
+    best, chosen = -1.0, net.get_weights()
     for _ in range(EPOCHS):
-        order = rng.permutation(len(owner))
-        for start in range(0, len(order) - BATCH + 1, BATCH):
-            rows = np.sort(order[start : start + BATCH])
-            net.train_on_batch(
-                inputs(tables["train"], rows, variant), owner[rows], sample_weight=1 / crowd[rows]
-            )
+        order = rng.permutation(len(known))
+        for start in range(0, steps * BATCH, BATCH):
+            photos = np.sort(order[start : start + BATCH])
+            rows = first[photos] + rng.integers(people[photos])  # one of each photo's people
+            net.train_on_batch(inputs(learned, rows, variant), known[photos])
         accuracy = judge(net, tables["val"], labels["val"], variant).mean()
         if accuracy > best:
-            best, verdicts = accuracy, judge(net, tables["test"], labels["test"], variant)
-    return float(best), verdicts
+            best, chosen = accuracy, net.get_weights()
+    net.set_weights(chosen)
+    verdicts = judge(net, tables["test"], labels["test"], variant)
+    blind = judge(net, tables["test"], labels["test"], variant, blind=True)
+    return float(best), verdicts, blind
 
 
 def main() -> None:
@@ -114,42 +201,56 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("work/features"))
     parser.add_argument("--init", default="imagenet", choices=["imagenet", "random"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("results/keypoint_ablation.csv"))
     args = parser.parse_args()
-    eyes = model.features(initial_weights(args.init, args.shared))
-    tables, labels = {}, {}
-    for split in ("train", "val", "test"):
-        photos = data.load(args.people, args.shared, split)
-        tables[split] = extract(eyes, photos, args.cache / f"{split}.npz")
-        labels[split] = photos.labels
+    weights = initial_weights(args.init, args.shared)
+    sets = {s: data.load(args.people, args.shared, s) for s in ("train", "val", "test")}
+    labels = {split: photos.labels for split, photos in sets.items()}
+    tables: dict[float, dict[str, Table]] = {}
     rows, usual = [], {}
-    for name, variant in VARIANTS.items():
-        runs = [train(tables, labels, variant, seed) for seed in range(args.seeds)]
-        test = np.array([verdicts.mean() for _, verdicts in runs])
+    for name in args.variants:
+        variant = VARIANTS[name]
+        if variant.margin not in tables:
+            tables.clear()  # one at a time: each takes half a gigabyte
+            tables[variant.margin] = {
+                split: extract(
+                    weights, photos, variant.margin, args.cache / f"{split}-{variant.margin}.npz"
+                )
+                for split, photos in sets.items()
+            }
+        runs = [train(tables[variant.margin], labels, variant, s) for s in range(args.seeds)]
+        val, test, blind = (np.array([np.mean(run[k]) for run in runs]) for k in range(3))
         # Right in most of the seeds: each photo counts once, as McNemar's test wants it.
-        usual[name] = np.mean([verdicts for _, verdicts in runs], axis=0) > 0.5
-        before = usual.get("photo + person", usual[name])
-        gained, lost = (usual[name] & ~before).sum(), (before & ~usual[name]).sum()
+        usual[name] = np.mean([verdicts for _, verdicts, _ in runs], axis=0) > 0.5
+        before = usual.get(BASE, usual[name])
+        gained, lost = int((usual[name] & ~before).sum()), int((before & ~usual[name]).sum())
         rows.append(
             {
                 "branches": name,
                 "seeds": args.seeds,
-                "val_top1_mean": round(float(np.mean([v for v, _ in runs])), 4),
+                "val_top1_mean": round(float(val.mean()), 4),
+                "val_top1_sd": round(deviation(val), 4),
                 "test_top1_mean": round(float(test.mean()), 4),
-                "test_top1_sd": round(float(test.std(ddof=1)) if args.seeds > 1 else 0.0, 4),
-                "gained_vs_photo_person": int(gained),
-                "lost_vs_photo_person": int(lost),
+                "test_top1_sd": round(deviation(test), 4),
+                "blind_top1_mean": round(float(blind.mean()), 4) if variant.enter else "",
+                "gained_vs_photo_person": gained,
+                "lost_vs_photo_person": lost,
                 "mcnemar_p": round(float(binomtest(gained, gained + lost).pvalue), 4)
                 if gained + lost
                 else 1.0,
             }
         )
         print(rows[-1], flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        with args.out.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def deviation(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Train keypoint-fusion on sports18. Seeded, checkpointed, resumable.
 
     python -m training.keypoint_fusion.train --people work/people/sports18.npz \
-        --shared ../shared --run work/keypoint_fusion --budget 25m
+        --shared ../shared --run work/keypoint_fusion --budget 2400
 
 The head starts random, MobileNetV2 from ImageNet; its first blocks stay. The averaged
 weights are evaluated on val; ``--no-keypoints`` trains the same network without the key
-point branches (photo and crop alone), ``--budget 0m`` leaves MobileNetV2 as it is.
+point branches (photo and crop alone), ``--init shipped`` goes on from the released
+weights.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keyact.train import Augment
 from training import onnx_export
 from training.backbone import freeze_until, initial_weights
 from training.keypoint_fusion import data, model, verdict
@@ -45,11 +47,12 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
     parser.add_argument("--run", type=Path, default=Path("work/keypoint_fusion"))
-    parser.add_argument("--budget", default="25m", help='minutes ("25m") or steps ("3000")')
+    parser.add_argument("--budget", default="2400", help='steps ("2400") or minutes ("25m")')
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-minutes", type=float, default=6)
+    parser.add_argument("--degrade", type=float, default=0.0, help="share with noise, blur, haze")
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument("--freeze-until", default="block_5_add")
     parser.add_argument(
@@ -93,7 +96,8 @@ def main() -> None:
 
     recent: list[dict[str, float]] = []
     began = evaluated = time.time()
-    for batch in data.batches(photos, args.batch, args.seed, start):
+    settings = Augment(degrade=args.degrade)
+    for batch in data.batches(photos, args.batch, args.seed, start, settings):
         recent.append(trainer.step(*batch))
         if trainer.done % 50 == 0:
             mean = {k: round(float(np.mean([r[k] for r in recent[-50:]])), 3) for k in recent[0]}

@@ -1,8 +1,6 @@
-"""Ship a sequence network that `benchmarks/temporal.py` trained on Penn Action; report test once.
+"""Ship the sequence network that `training.penn_tcn.train` made; report test once.
 
-    python benchmarks/temporal.py PENN/labels --only models --models tcn --seeds 0
-    python -m training.penn_tcn.export --run work/runs-temporal/tcn-full-0 \
-        --report results/penn_tcn.json
+    python -m training.penn_tcn.export --report results/penn_tcn.json
 
 Temperature and the "unknown" threshold are those of the run: chosen on recordings of the training
 part that its first network had not seen. The network that is shipped has then seen those, too.
@@ -23,6 +21,7 @@ from keyact.sequences import load_sequences
 from keyact.train.calibration import figures
 from keyact.train.conversion import with_meta
 from training import onnx_export
+from training.penn_tcn.negatives import negatives
 
 NAME = "penn-tcn"
 
@@ -30,7 +29,8 @@ NAME = "penn-tcn"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--run", type=Path, default=Path("work/runs-temporal/tcn-full-0"))
+    parser.add_argument("--run", type=Path, default=Path("work/penn_tcn"))
+    parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
@@ -49,6 +49,7 @@ def main() -> None:
     }
     if args.report:
         result["test"] = judged(file, args.shared / "data/penn_action/labels")
+        result["negatives of another seed"] = strangers(file, args.labels)
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
@@ -73,6 +74,14 @@ def judged(file: Path, data: Path) -> dict[str, float]:
     told = {"photo_temperature": 1.0, "unknown_threshold": model.unknown_threshold}
     found = figures([np.log(row[None] + 1e-12) for row in answers], labels, told)
     return {"recordings": len(asked), **found}
+
+
+def strangers(file: Path, labels: Path) -> dict[str, float]:
+    """How many recordings of none of the actions are given the name of one all the same."""
+    model = ClipModel(file)
+    asked = negatives(labels, 300, seed=1)
+    named = model.predict(asked).max(1) >= model.unknown_threshold
+    return {"recordings": len(asked), "named_share": round(float(named.mean()), 4)}
 
 
 if __name__ == "__main__":

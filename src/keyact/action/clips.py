@@ -30,7 +30,7 @@ class ClipModel:
 
     Attributes
     ----------
-    name, labels, features, unknown_threshold : as of `keyact.action.SequenceModel`.
+    name, labels, background, features, unknown_threshold : as of `keyact.action.SequenceModel`.
     views : the looks at each recording.
 
     Raises
@@ -45,6 +45,7 @@ class ClipModel:
         self.windows = SequenceModel(onnx, entry.name)
         self.name, self.labels = self.windows.name, self.windows.labels
         self.features = self.windows.features
+        self.background = self.windows.background
         self.unknown_threshold = self.windows.unknown_threshold
         try:
             self.views = Views.from_dict(onnx.meta["test"]) if "test" in onnx.meta else Views()
@@ -58,9 +59,14 @@ class ClipModel:
 
         Raises
         ------
-        InputError : it is of another skeleton or number of coordinates.
+        InputError : it is of another skeleton or number of coordinates, or has no glances where
+            the network wants some.
         """
-        looks = self.views(*self.features.clean(sequence), self.features)
+        if self.features.glances and sequence.glances is None:
+            raise InputError(
+                f"{sequence.name}: {self.name} looks at the pictures too; give it the video clips"
+            )
+        looks = self.views(*self.features.clean(sequence), self.features, sequence.glances)
         return np.asarray(self.windows(looks).mean(0), np.float32)
 
     def predict(self, sequences: Iterable[Sequence]) -> NDArray[np.float32]:

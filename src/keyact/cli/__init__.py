@@ -18,10 +18,12 @@ from keyact.cli import (
     explain,
     import_,
     info,
+    live,
     models,
     pose,
     pose_eval,
     predict,
+    report,
     robustness,
     serve,
     train,
@@ -64,7 +66,9 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     robustness.robustness,
     compare.compare,
     explain.explain,
+    report.report,
     serve.serve,
+    live.live,
 )
 for command in _COMMANDS:
     app.command()(command)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
 
 import typer
 from rich.table import Table
@@ -26,7 +27,10 @@ from keyact.cli.options import Detector, Model, Pose
 from keyact.cli.terminal import FAILED, console, one_line_errors
 
 if TYPE_CHECKING:
+    from keyact.action.clips import ClipModel
     from keyact.evaluate import Evaluation, Predictions
+
+T = TypeVar("T")
 
 _SPOKEN = {
     "top1": "top-1",
@@ -44,7 +48,8 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="[DATA]",
-            help="Labelled photos: a folder or a manifest; for a sequence network its recordings.",
+            help="Labelled photos: a folder or a manifest; for a sequence network video clips or "
+            "recordings.",
         ),
     ] = None,
     model: Model = "keypoint-fusion",
@@ -81,6 +86,10 @@ def evaluate(
     limit: Limit = None,
     pose: Pose = "fastpose-m",
     detector: Detector = "persondet-m",
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a video, look at every N-th frame; about 15 a second."),
+    ] = None,
     jobs: Jobs = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the evaluation as JSON instead of tables.")
@@ -107,7 +116,9 @@ def evaluate(
         if predictions is not None:
             found, split = judging.load_predictions(predictions), None
         elif is_sequence_network(model):
-            wanted = _Wanted(str(data), format, split, limit, only_known)
+            wanted = _Wanted(
+                str(data), format, split, limit, only_known, detector, pose, every, jobs
+            )
             with bars(messages) as progress:
                 split, (found, *others) = _on_sequences(
                     [model, *(against or ())], wanted, failures, progress
@@ -161,25 +172,29 @@ class _Wanted(NamedTuple):
     split: str | None
     limit: int | None
     only_known: bool
+    detector: str
+    pose: str
+    every: int | None
+    jobs: int | None
 
 
 def _on_sequences(
     names: list[str], wanted: _Wanted, failures: Failures, progress: ProgressOf
 ) -> tuple[str | None, list[Predictions]]:
-    """What sequence networks say of recordings of key points, and the split that they are of."""
+    """What sequence networks say of clips or recordings, and the split that these are of."""
     from keyact.action.clips import ClipModel
+    from keyact.data.kinds import kind_of
     from keyact.evaluate.sequences import of_split, predict_sequences
     from keyact.sequences import load_sequences
 
     models = [ClipModel(name) for name in names]
+    if kind_of(wanted.data, wanted.format) == "videos":
+        return _on_clips(models, wanted, failures, progress)
     recordings, split = of_split(load_sequences(wanted.data, wanted.format), wanted.split)
-    if wanted.limit is not None:
-        step = max(1, len(recordings) // wanted.limit)
-        recordings = recordings[::step][: wanted.limit]
     made = [
         predict_sequences(
             one,
-            recordings,
+            _some(recordings, wanted.limit),
             only_known=wanted.only_known,
             on_error=failures,
             progress=progress(one.name),
@@ -188,6 +203,48 @@ def _on_sequences(
         for one in models
     ]
     return split, made
+
+
+def _on_clips(
+    models: list[ClipModel], wanted: _Wanted, failures: Failures, progress: ProgressOf
+) -> tuple[str | None, list[Predictions]]:
+    from keyact.data import load_dataset
+    from keyact.data.recordings import load_recordings
+    from keyact.evaluate.sequences import of_split, predict_sequences
+
+    dataset = load_dataset(wanted.data, wanted.format).labelled()
+    samples, split = of_split(dataset.samples, wanted.split)
+    clips = replace(dataset, samples=tuple(_some(samples, wanted.limit)))
+    made: list[Predictions] = []
+    for one in models:
+        recordings = load_recordings(
+            clips,
+            detector=wanted.detector,
+            pose=wanted.pose,
+            every=wanted.every,
+            people=one.features.people,
+            eyes=one.windows.eyes,
+            jobs=wanted.jobs,
+            # What cannot be read is said once, not for each model.
+            on_error=(lambda source, error: None) if made else failures,
+            progress=progress("following people"),
+        )
+        judged = predict_sequences(
+            one,
+            recordings,
+            only_known=wanted.only_known,
+            on_error=failures,
+            progress=progress(one.name),
+            dataset=dataset.name,
+        )
+        made.append(judged)
+    return split, made
+
+
+def _some(items: list[T], limit: int | None) -> list[T]:
+    """At most so many, evenly from all."""
+    step = 1 if limit is None else max(1, len(items) // limit)
+    return items[::step][:limit]
 
 
 def _print(report: Evaluation) -> None:

@@ -77,7 +77,8 @@ def predict(
     """Name what each person is doing in photos and videos.
 
     In videos people are followed from frame to frame and what they do becomes a timeline, which
-    --save draws beside the annotated copy.
+    --save draws beside the annotated copy. A sequence network as --model names the actions in
+    videos by itself; as --sequence it does so together with the photo model.
 
     Files that cannot be read are reported and left out. The exit status is 0 when all went
     well, 1 when something could not be read or written, and 2 for a wrong option.
@@ -86,10 +87,18 @@ def predict(
     outputs.check()
     with one_line_errors():
         from keyact import action
+        from keyact.action.clips import is_sequence_network
+        from keyact.action.nothing import NoActions
         from keyact.recognizer import Recognizer
 
+        if alone := is_sequence_network(model):
+            if sequence is not None or not track:
+                raise typer.BadParameter(
+                    f"--model {model} is a sequence network: leave --sequence and --no-track out"
+                )
+            sequence = model
         recognizer = Recognizer(
-            model,
+            NoActions() if alone else model,
             pose,
             detector,
             threads=threads,

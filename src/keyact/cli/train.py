@@ -1,4 +1,4 @@
-"""``keyact train``: train a model on labelled photos."""
+"""``keyact train``: train a model on labelled photos, videos or key point sequences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keyact.cli.terminal import console, one_line_errors
+from keyact.cli.terminal import FAILED, complain, console, one_line_errors
 from keyact.errors import InputError
 
 
@@ -21,8 +21,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Labelled photos: a folder per label, or a manifest.csv; see `keyact data`. "
-            "Or key point sequences: anything that `keyact.sequences` reads.",
+            help="Labelled photos or video clips: a folder per label, or a manifest.csv; see "
+            "`keyact data`. Or key point sequences: anything that `keyact.sequences` reads.",
             show_default=False,
         ),
     ],
@@ -31,7 +31,7 @@ def train(
         typer.Option(
             "--model",
             help="What to train; a wrong name lists them all. keypoint-fusion for photos, "
-            "stream-ensemble for key point sequences.",
+            "stream-ensemble for videos and key point sequences.",
             show_default=False,
         ),
     ] = None,
@@ -71,13 +71,19 @@ def train(
     ] = None,
     detector: Annotated[str, typer.Option(help="Person detector.")] = "persondet-m",
     pose: Annotated[str, typer.Option(help="Pose backend.")] = "fastpose-m",
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a video, look at every N-th frame; about 15 a second."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where people and features are kept.")
     ] = None,
 ) -> None:
     """Train a model on your own actions and write it to RUNS/NAME/model.onnx.
 
-    The people in the photos are found once and kept. An epoch that is done is never lost:
+    The people in photos and videos are found once and kept, also when the run is stopped before it
+    has found them all. A clip that cannot be read, or has nobody in it, is reported and left out;
+    the exit status is 1 then. An epoch that is done is never lost:
     `--resume` goes on after it, to the same result. Without a split `val` a fifth of the photos
     is held out; the epoch, the temperatures and the "unknown" threshold are chosen on it. From key
     point sequences a network is then trained once more, with what was held out (`--set
@@ -86,13 +92,15 @@ def train(
     messages = console(stderr=True)
     with one_line_errors():
         values = _parsed(settings or [])
-        for key, value in (("epochs", epochs), ("frozen", frozen or None)):
+        given = (("epochs", epochs), ("frozen", frozen or None), ("sequence.every", every))
+        for key, value in given:
             if value is not None:
                 values[key] = value
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks of its start
         from keyact import models
         from keyact.action.clips import is_sequence_network
         from keyact.data.base import extra
+        from keyact.data.kinds import kind_of
         from keyact.train.session import train as train_on
 
         began = time.perf_counter()
@@ -128,14 +136,19 @@ def train(
         seconds = time.perf_counter() - began
         out = console()
         figures = ", ".join(f"{key} {value}" for key, value in done.metrics.items())
-        sequences = is_sequence_network(done.model)
-        used = f"keyact evaluate {data} --split test" if sequences else "keyact predict PHOTO"
+        used = "keyact predict PHOTO"
+        if is_sequence_network(done.model):
+            videos = kind_of(data, format) == "videos"
+            used = "keyact predict CLIP" if videos else f"keyact evaluate {data} --split test"
         for line in (
             f"{done.folder.root}: epoch {done.history.best_epoch} of {len(done.history.rows)}, "
             f"{seconds:.0f} s; val {figures}",
             f"Use it: {used} --model {done.model}",
         ):
             out.print(line, markup=False, soft_wrap=True)
+        if done.failed:
+            complain(f"{len(done.failed)} clips could not be used", messages)
+            raise typer.Exit(FAILED)
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def model_identity(kind: Literal["detector", "pose"], name: str) -> dict[str, st
         return {"name": entry.name, "sha256": entry.digest()}
     if not source:
         return {"name": short}
-    return {"name": short, "blake2b": _file_hash(Path(source))}
+    return {"name": short, "blake2b": file_hash(Path(source))}
 
 
 class _Finder:
@@ -192,7 +192,13 @@ def _keys(
         yield from pool.map(photo_key, files[start : start + batch])
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """Hash of a file of any size, of its content alone.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             digest = hashlib.blake2b(digest_size=16)

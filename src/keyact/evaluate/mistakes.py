@@ -1,4 +1,4 @@
-"""The worst mistakes as one picture: what a model was surest of and wrong about."""
+"""Photos as one picture: what a model was surest of and wrong about, and what it has right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from keyact.errors import InputError
 from keyact.evaluate.output import save_figure
-from keyact.evaluate.plots import GREY, INK, ORANGE, blank, spoken
+from keyact.evaluate.plots import BLUE, GREY, INK, ORANGE, blank, spoken
 from keyact.evaluate.predictions import Predictions
 from keyact.media.image import load_image
 
@@ -24,6 +24,18 @@ def worst_mistakes(predictions: Predictions, count: int = SHOWN) -> list[int]:
     return [int(row) for row in wrong[order][:count]]
 
 
+def right_examples(predictions: Predictions, count: int = SHOWN) -> list[int]:
+    """Rows that are right: the most confident of each action, then the next of each."""
+    right = np.flatnonzero(predictions.right)
+    order = right[np.argsort(-predictions.confidence[right], kind="stable")]
+    turns: dict[int, int] = {}
+    place = {}
+    for row in order.tolist():
+        action = int(predictions.targets[row])
+        place[row] = turns[action] = turns.get(action, -1) + 1
+    return sorted(place, key=lambda row: (place[row], predictions.targets[row]))[:count]
+
+
 def save_mistakes(path: str | Path, predictions: Predictions, count: int = SHOWN) -> None:
     """Draw the worst mistakes: each photo with its true action, the predicted one and the
     probabilities of both. A photo that cannot be read leaves an empty frame.
@@ -32,9 +44,34 @@ def save_mistakes(path: str | Path, predictions: Predictions, count: int = SHOWN
     ------
     KeyactError : the picture cannot be written.
     """
+    rows = worst_mistakes(predictions, count)
+    wrong = int((~predictions.right).sum())
+    title = (
+        f"{predictions.model}: {len(rows)} of {wrong} mistakes among {len(predictions)}, "
+        "the most confident first"
+    )
+    _save_sheet(Path(path), predictions, rows, title)
+
+
+def save_hits(path: str | Path, predictions: Predictions, count: int = SHOWN) -> None:
+    """Draw photos that are right in the same way, of all actions alike.
+
+    Raises
+    ------
+    KeyactError : the picture cannot be written.
+    """
+    rows = right_examples(predictions, count)
+    right = int(predictions.right.sum())
+    title = (
+        f"{predictions.model}: {len(rows)} of {right} right among {len(predictions)}, "
+        "the most confident of each action"
+    )
+    _save_sheet(Path(path), predictions, rows, title)
+
+
+def _save_sheet(path: Path, predictions: Predictions, rows: list[int], title: str) -> None:
     import cv2
 
-    rows = worst_mistakes(predictions, count)
     lines = max(1, -(-len(rows) // _COLUMNS))
     figure, axes = blank(2.1 * _COLUMNS, 2.35 * lines + 0.4, columns=_COLUMNS, rows=lines)
     for ax in axes.flat:
@@ -53,7 +90,7 @@ def save_mistakes(path: str | Path, predictions: Predictions, count: int = SHOWN
         ax.set_title(
             f"{spoken(predictions.labels[predicted])} {probability[predicted]:.0%}",
             fontsize=9,
-            color=ORANGE,
+            color=BLUE if target == predicted else ORANGE,
             pad=13,
             fontweight="bold",
         )
@@ -77,13 +114,5 @@ def save_mistakes(path: str | Path, predictions: Predictions, count: int = SHOWN
             color=GREY,
             transform=ax.transAxes,
         )
-    wrong = int((~predictions.right).sum())
-    figure.suptitle(
-        f"{predictions.model}: {len(rows)} of {wrong} mistakes among {len(predictions)}, "
-        "the most confident first",
-        fontsize=11,
-        x=0.01,
-        ha="left",
-        color=INK,
-    )
-    save_figure(Path(path), figure)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", color=INK)
+    save_figure(path, figure)

@@ -219,15 +219,15 @@ def save_evaluation(folder: str | Path, evaluation: Evaluation, predictions: Pre
     """Write an evaluation into a folder.
 
     ``evaluation.json``, ``per_class.csv``, ``predictions.npz`` and ``.csv``, and the pictures
-    ``confusion.png``, ``reliability.png``, ``coverage.png``, ``curves.png``, ``subgroups.png``
-    and ``mistakes.png``.
+    ``confusion.png``, ``reliability.png``, ``coverage.png``, ``curves.png``, ``subgroups.png``,
+    ``mistakes.png`` and ``hits.png``.
 
     Raises
     ------
     KeyactError : the folder cannot be written.
     """
     from keyact.evaluate import plots
-    from keyact.evaluate.mistakes import save_mistakes
+    from keyact.evaluate.mistakes import save_hits, save_mistakes
 
     folder = Path(folder)
     predictions.save(folder / "predictions.npz")
@@ -237,6 +237,7 @@ def save_evaluation(folder: str | Path, evaluation: Evaluation, predictions: Pre
     )
     plots.save_all(folder, evaluation, predictions)
     save_mistakes(folder / "mistakes.png", predictions)
+    save_hits(folder / "hits.png", predictions)
     # Last: where this file is, the others are complete.
     write_json(folder / "evaluation.json", evaluation.to_json())
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from keyact.action.clips import ClipModel
+from keyact.data.base import Sample
 from keyact.data.progress import Progress
 from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.evaluate.predictions import Predictions
 from keyact.sequences import UNCERTAIN
 from keyact.sequences import Sequence as Recording
 
+One = TypeVar("One", Recording, Sample)
 
-def of_split(
-    recordings: Sequence[Recording], split: str | None
-) -> tuple[list[Recording], str | None]:
-    """The recordings of a split and its name.
+
+def of_split(recordings: Sequence[One], split: str | None) -> tuple[list[One], str | None]:
+    """The recordings, or clips, of a split and its name.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def of_split(
     ------
     UnknownNameError : no recording is of that split.
     """
-    there = sorted({recording.split for recording in recordings if recording.split})
+    there: list[str] = sorted({one.split for one in recordings if one.split})
     if split is None:
         split = next((name for name in ("val", "test") if name in there), "all")
     if split == "all":
@@ -47,7 +49,7 @@ def predict_sequences(
     progress: Progress | None = None,
     dataset: str = "",
 ) -> Predictions:
-    """What a network says of each labelled recording.
+    """What a network says of each recording that has the label of an action.
 
     Parameters
     ----------
@@ -62,7 +64,8 @@ def predict_sequences(
     InputError : a recording is of another skeleton or number of coordinates.
     """
     places = {label: place for place, label in enumerate(model.labels)}
-    labelled = [recording for recording in recordings if recording.label is not None]
+    nameless = (None, model.background)
+    labelled = [recording for recording in recordings if recording.label not in nameless]
     strange = [str(r.label) for r in labelled if r.label not in places]
     if strange and not only_known:
         raise UnknownNameError(f"action for the model {model.name}:", strange[0], model.labels)

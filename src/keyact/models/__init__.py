@@ -8,7 +8,8 @@ the logits; so that either can be trained alone.
 
 A sequence model's module has ``build(labels, features, ...)`` for what `keyact.sequences.Features`
 makes of recordings: a ``keras.Model`` from ``x`` (N, T, V, C) to the logits (N, labels), for any
-skeleton, in 2D or 3D; ``STREAMS`` that it wants, and ``DEFAULTS`` of its training.
+skeleton, in 2D or 3D; ``STREAMS`` that it wants, and ``DEFAULTS`` of its training. One that looks
+at the pictures of videos too says ``EYES = True``; its features have ``glances``.
 
 To add one of either: a folder and a line below.
 """
@@ -109,6 +110,11 @@ _MODELS = (
     _sequence("ctrgcn", "graphs refined for each channel (CTR-GCN)"),
     _sequence("act", "transformer over the frames (AcT)"),
     _sequence("poseconv3d", "3D convolutions over small heatmaps (PoseConv3D)"),
+    _sequence(
+        "keypoint-fusion-temporal",
+        "movement with what MobileNetV2 sees at the key points; for video clips",
+        "image",
+    ),
 )
 _BY_NAME = {info.name: info for info in _MODELS}
 

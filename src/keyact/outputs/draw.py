@@ -79,12 +79,22 @@ def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]
 
 def label_text(person: Person) -> str:
     """The person's label: ``#3 golf 87% · standing``, parts that are not known left out."""
-    known = person.actions or person.action != UNKNOWN  # not of key points alone
-    parts = [_action_text(person.action, person.actions)] if known else []
+    settled = person.settled not in (None, UNKNOWN)
+    known = settled or person.actions or person.action != UNKNOWN  # not of key points alone
+    parts = [_action_text(*_shown(person))] if known else []
     if person.posture and person.posture != UNKNOWN:
         parts.append(person.posture)
     track = "" if person.track_id is None else f"#{person.track_id} "
     return track + " · ".join(parts)
+
+
+def _shown(person: Person) -> tuple[str, tuple[Action, ...]]:
+    """The settled action in place of the frame's own, which may flicker."""
+    if person.settled is None:
+        return person.action, person.actions
+    # Its probability of this moment says something only while it is the best one.
+    best = person.actions[:1]
+    return person.settled, best if best and best[0].label == person.settled else ()
 
 
 def _action_text(action: str, actions: tuple[Action, ...]) -> str:

@@ -23,6 +23,7 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 
 _JPEG_QUALITY = 92
+_TICK = Fraction(1, 1000)  # of clips whose frames come at times of their own
 _VIDEO_CODECS = (("libx264", {"crf": "20", "preset": "veryfast"}), ("mpeg4", {"qscale": "3"}))
 
 
@@ -128,14 +129,22 @@ class VideoWriter:
         self._stream: Any = None
         self._audio = None if audio_from is None else AudioTrack(audio_from)
         self._frames = 0
+        self._begin: float | None = None
+        self._last = -1
         with _reported(self.path):
             self._temporary = _temporary(self.path)
             self._container: av.container.OutputContainer | None = av.open(
                 str(self._temporary), mode="w"
             )
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
-        """Append one BGR frame (H, W, 3); later frames are fitted to the first one's size."""
+    def write(self, frame: NDArray[np.uint8], seconds: float | None = None) -> None:
+        """Append one BGR frame (H, W, 3); later frames are fitted to the first one's size.
+
+        Parameters
+        ----------
+        seconds : when the frame is shown, for clips whose frames do not come at an even pace;
+            for all frames or for none. The first is shown at 0.
+        """
         import av
         import cv2
 
@@ -143,7 +152,7 @@ class VideoWriter:
             raise ValueError("the clip is closed")
         if self._stream is None:
             height, width = frame.shape[:2]
-            self._open_stream(width + width % 2, height + height % 2)
+            self._open_stream(width + width % 2, height + height % 2, seconds is not None)
         width, height = self._stream.width, self._stream.height
         missing_rows, missing_columns = height - frame.shape[0], width - frame.shape[1]
         if missing_rows in (0, 1) and missing_columns in (0, 1):
@@ -153,11 +162,21 @@ class VideoWriter:
             frame = np.asarray(cv2.resize(frame, (width, height)), dtype=np.uint8)
         with _reported(self.path):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="bgr24")
+            if seconds is not None:
+                picture.time_base = _TICK
+                picture.pts = self._ticks(seconds)
             for packet in self._stream.encode(picture):
                 self._container.mux(packet)
         self._frames += 1
         if self._audio is not None:
             self._audio.write_until(float(self._frames / self._rate))
+
+    def _ticks(self, seconds: float) -> int:
+        if self._begin is None:
+            self._begin = seconds
+        # Each later than the one before, or the file could not hold it.
+        self._last = max(self._last + 1, round((seconds - self._begin) / _TICK))
+        return self._last
 
     def close(self) -> None:
         """Finish the file and give it its name. A clip without frames is dropped."""
@@ -195,7 +214,7 @@ class VideoWriter:
         else:
             self.abort()
 
-    def _open_stream(self, width: int, height: int) -> None:
+    def _open_stream(self, width: int, height: int, timed: bool) -> None:
         import av
 
         assert self._container is not None
@@ -206,6 +225,8 @@ class VideoWriter:
             self._stream = self._container.add_stream(codec, rate=self._rate, options=options)
             self._stream.width, self._stream.height = width, height
             self._stream.pix_fmt = "yuv420p"
+            if timed:
+                self._stream.codec_context.time_base = _TICK
             if self._audio is not None:
                 self._audio.attach(self._container)
 

@@ -26,6 +26,7 @@ from keyact.sequences.base import (
     read_manifest,
 )
 from keyact.sequences.features import Features, Span, clip_spans
+from keyact.sequences.glances import Glances
 from keyact.sequences.npz import save_npz as save_sequences
 from keyact.sequences.preprocess import Preprocess
 from keyact.sequences.sequence import UNCERTAIN, Sequence
@@ -38,6 +39,7 @@ __all__ = [
     "UNCERTAIN",
     "Augment",
     "Features",
+    "Glances",
     "Options",
     "Preprocess",
     "Sequence",

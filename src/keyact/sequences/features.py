@@ -6,6 +6,8 @@ The convention of every sequence network in keyact, as an ONNX file:
 * T = ``frames`` evenly spaced frames of a clip or window; V joints of ``skeleton``, of ``people``
   people one after the other (V = people x joints, mostly 1 x joints); C the channels of
   ``streams`` side by side (`keyact.sequences.streams.channels` says which are whose).
+* with ``glances``, a photo network's vectors (T, D) of what the frames show of the person, V is 1
+  and C is all of a frame: V x C numbers of the joints, then D.
 * metadata: ``"kind": "sequence"``, ``name``, ``labels``, ``temperature``, ``unknown_threshold``,
   ``features`` (`Features.to_dict`), ``stride`` and ``seen_score``; what they are stands in
   `keyact.action.temporal`, which runs the network.
@@ -25,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyact.errors import InputError
+from keyact.sequences.glances import Glances
 from keyact.sequences.preprocess import Points, Preprocess, resample
 from keyact.sequences.sequence import MAX_PEOPLE, Sequence
 from keyact.sequences.skeleton import Skeleton
@@ -34,6 +37,7 @@ Span = tuple[float, float]
 """First and last frame of a part of a clip, fractions allowed."""
 
 MAX_NETWORK_FRAMES = 4096
+MAX_GLANCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Features:
     fps : frames per second that the T frames stand for in a running video, so that a window
         lasts ``frames / fps`` seconds. In training a whole clip is squeezed into T frames, so it
         is T over the seconds of a typical clip.
+    glances : D, the numbers of a `keyact.sequences.glances.Glances`; 0 for key points alone.
     """
 
     skeleton: Skeleton
@@ -60,6 +65,7 @@ class Features:
     preprocess: Preprocess = field(default_factory=Preprocess)
     people: int = 1
     fps: float = 30.0
+    glances: int = 0
 
     def __post_init__(self) -> None:
         if not (
@@ -67,17 +73,24 @@ class Features:
             and 1 <= self.frames <= MAX_NETWORK_FRAMES
             and 1 <= self.people <= MAX_PEOPLE
             and 0 < self.fps < 1e4
+            and 0 <= self.glances <= MAX_GLANCE
             and self.streams
         ):
             raise InputError(
                 f"features out of range: {self.dims}D, {self.frames} frames, {self.people} "
-                f"people, {self.fps} fps, streams {self.streams}"
+                f"people, {self.fps} fps, streams {self.streams}, {self.glances} of a glance"
             )
         channels(self.streams, len(self.skeleton), self.dims)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(T, V, C) of the network's input."""
+        frames, joints, size = self.joint_shape
+        return (frames, 1, joints * size + self.glances) if self.glances else (frames, joints, size)
+
+    @property
+    def joint_shape(self) -> tuple[int, int, int]:
+        """(T, V, C) of the joints alone."""
         joints = len(self.skeleton)
         last = list(channels(self.streams, joints, self.dims).values())[-1].stop
         return self.frames, self.people * joints, int(last)
@@ -95,9 +108,11 @@ class Features:
         InputError : the sequence is of another skeleton or number of coordinates.
         """
         points, scores = self.clean(sequence)
-        cut = [self.cut(points, scores, s) for s in spans or [(0, len(sequence) - 1)]]
+        chosen = spans or [(0, len(sequence) - 1)]
+        cut = [self.cut(points, scores, span) for span in chosen]
         part = np.stack([points for points, _ in cut])
-        return self.encode(self.place(part), np.stack([scores for _, scores in cut]))
+        encoded = self.encode(self.place(part), np.stack([scores for _, scores in cut]))
+        return self.join(encoded, [self.glanced(sequence.glances, span) for span in chosen])
 
     def clean(self, sequence: Sequence) -> tuple[Points, Points]:
         """Key points (M, L, V, D) and scores (M, L, V) at the sequence's own rate."""
@@ -122,6 +137,28 @@ class Features:
     def cut_at(self, points: Points, scores: Points, at: ArrayLike) -> tuple[Points, Points]:
         """The same at frames (T,) of one's own choice, fractions allowed."""
         return resample(points, at, axis=-3), resample(scores, at, axis=-2)
+
+    def glanced(self, glances: Glances | None, span: Span) -> Points:
+        """(T, D) what was seen at the frames of a span; zeros where nothing was looked at.
+
+        Raises
+        ------
+        InputError : glances of another network.
+        """
+        if glances is None or not self.glances:
+            return np.zeros((self.frames, self.glances), np.float32)
+        if glances.width != self.glances:
+            raise InputError(
+                f"glances of {glances.width} numbers, the network takes {self.glances}"
+            )
+        return glances(np.linspace(span[0], span[1], self.frames))
+
+    def join(self, encoded: Points, glances: ArrayLike) -> Points:
+        """Input (..., T, V, C) of joints (..., T, V, C) and glances (..., T, D)."""
+        if not self.glances:
+            return encoded
+        flat = encoded.reshape(*encoded.shape[:-2], 1, -1)
+        return np.concatenate([flat, np.asarray(glances, np.float32)[..., None, :]], -1)
 
     def place(self, points: Points) -> Points:
         """(..., M, T, V, D) centred and scaled; people keep their places to each other."""
@@ -149,6 +186,7 @@ class Features:
             "preprocess": self.preprocess.to_dict(),
             "people": self.people,
             "fps": self.fps,
+            **({"glances": self.glances} if self.glances else {}),
         }
 
     @classmethod
@@ -168,6 +206,7 @@ class Features:
                 Preprocess.from_dict(data["preprocess"]),
                 int(data.get("people", 1)),
                 float(data["fps"]),
+                int(data.get("glances", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"not the features of a sequence network: {error!r}") from None

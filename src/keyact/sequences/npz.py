@@ -104,7 +104,7 @@ def _own(data: Arrays) -> Iterator[Sequence]:
     ends = np.concatenate([[0], np.cumsum(shapes.prod(1))])
     for number, (start, stop) in enumerate(pairwise(ends.tolist())):
         people, frames = (int(length) for length in shapes[number])
-        texts = {name: str(data[name][number]) for name in _TEXTS}
+        texts: dict[str, Any] = {name: str(data[name][number]) for name in _TEXTS}
         for name in ("label", "split", "group"):
             if not data[f"has_{name}"][number]:
                 del texts[name]

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyact.errors import InputError
 from keyact.layouts import convert, get_layout, layout_names
+from keyact.sequences.glances import Glances
 
 MAX_PEOPLE = 64
 MAX_FRAMES = 200_000
@@ -45,6 +46,7 @@ class Sequence:
     split : ``train``, ``val``, ``test``, or what the data set calls it.
     group : subject or video; sequences of a group must not be torn apart by a split.
     size : width and height of the picture in pixels, where known.
+    glances : what a photo network saw of the first person, at frame numbers; mostly None.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Sequence:
     split: str | None = None
     group: str | None = None
     size: tuple[int, int] | None = None
+    glances: Glances | None = None
 
     def __post_init__(self) -> None:
         where = f"{self.name}: " if self.name else ""
@@ -180,6 +183,7 @@ class Sequence:
             keypoints=self.keypoints[:, part],
             scores=self.scores[:, part],
             mask=self.mask[:, part],
+            glances=None if self.glances is None else self.glances.cut(start, stop - 1),
         )
 
     def to_layout(self, layout: str) -> Sequence:

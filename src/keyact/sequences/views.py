@@ -10,6 +10,7 @@ import numpy as np
 from keyact.errors import InputError
 from keyact.sequences.augment import flip
 from keyact.sequences.features import Features, clip_spans
+from keyact.sequences.glances import Glances
 from keyact.sequences.preprocess import Points
 
 
@@ -32,18 +33,24 @@ class Views:
         if not (0 <= self.clips <= 100 and 0 < self.fraction <= 1):
             raise InputError(f"views out of range: {self.clips} clips of {self.fraction}")
 
-    def __call__(self, points: Points, scores: Points, features: Features) -> Points:
-        """(S, T, V, C) inputs of a network from cleaned (M, L, V, D) and (M, L, V)."""
+    def __call__(
+        self, points: Points, scores: Points, features: Features, glances: Glances | None = None
+    ) -> Points:
+        """(S, T, V, C) inputs of a network from cleaned (M, L, V, D) and (M, L, V).
+
+        What was seen of the person is the same in the mirror: the features hardly change.
+        """
         length = points.shape[1]
         spans = [*clip_spans(length), *(clip_spans(length, self.clips, self.fraction)
                                         if self.clips else ())]  # fmt: skip
         cuts = [features.cut(points, scores, span) for span in spans]
         placed = features.place(np.stack([part for part, _ in cuts]))
         sure = np.stack([part for _, part in cuts])
-        looks = features.encode(placed, sure)
+        seen = np.stack([features.glanced(glances, span) for span in spans])
+        looks = features.join(features.encode(placed, sure), seen)
         if not self.flip:
             return looks
-        mirrored = features.encode(*flip(placed, sure, features.skeleton))
+        mirrored = features.join(features.encode(*flip(placed, sure, features.skeleton)), seen)
         return np.concatenate([looks, mirrored])
 
     def to_dict(self) -> dict[str, Any]:

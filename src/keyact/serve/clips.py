@@ -92,7 +92,7 @@ class Clip:
                     index=index,
                     timestamp=seconds,
                 )
-                yield await run_sync(run.push, result)
+                yield await run_sync(run.push, result, image)
                 count += 1
         finally:
             frames.close()

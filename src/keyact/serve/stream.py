@@ -157,7 +157,7 @@ class _Stream:
             image, source="stream", index=frame.number, timestamp=frame.arrived - self._began
         )
         result = with_decoding(result, decode)
-        return result if self._video is None else self._video.push(result)
+        return result if self._video is None else self._video.push(result, image)
 
     def _labels(self, result: FrameResult) -> dict[str, str]:
         """What each person does as far as it is settled, by number; it does not flicker."""

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from keyact.sequences.glances import Glances
 from keyact.timeline.evidence import Evidence
 from keyact.timeline.result import Segment
 from keyact.timeline.segments import Hysteresis, Run, Segmenter
 
 SHORTEST = 0.5
 """Seconds that somebody must be seen for the sequence network to be asked."""
+LEAST_RATE = 3.0
+"""Looks at a person per second of a window, without which the sequence network is not asked: fewer
+show poses, not how somebody moves, and it would be sure of something all the same."""
 _EPSILON = 1e-6
 
 
@@ -58,6 +62,12 @@ def cell_of(evidence: Evidence, begin: float, seconds: float) -> int:
     return int((seconds - begin) / evidence.step + _EPSILON)
 
 
+def enough(seconds: NDArray[np.float64], window: Window) -> bool:
+    """Whether somebody who was looked at then (L,) was so often enough in a window."""
+    inside = (seconds >= window.start - _EPSILON) & (seconds <= window.stop + _EPSILON)
+    return int(inside.sum()) - 1 >= LEAST_RATE * (window.stop - window.start) - _EPSILON
+
+
 def segment_of(
     evidence: Evidence, run: Run | None, begin: float, end: float, shortest: float
 ) -> Segment | None:
@@ -81,6 +91,7 @@ def track_segments(
     joints: NDArray[np.float32],
     photo: NDArray[np.float32],
     hysteresis: Hysteresis | None = None,
+    glances: Glances | None = None,
 ) -> tuple[Segment, ...]:
     """What one person did when.
 
@@ -90,6 +101,7 @@ def track_segments(
     joints : (L, V, 3) then, as `keyact.action.temporal.SequenceModel.joints` gives them; not
         looked at without a sequence network.
     photo : (L, photo labels) verdicts on the frames, as `Evidence.photo_row` gives them.
+    glances : at the person, in seconds, for a sequence network with eyes.
     """
     begin, end = float(seconds[0]), float(seconds[-1])
     cells = cell_of(evidence, begin, end) + 1
@@ -97,7 +109,12 @@ def track_segments(
     window_count = np.zeros(cells, np.intp)
     if evidence.sequence is not None:
         planned = list(_windows(evidence, begin, end))
-        inputs = [evidence.sequence.input(seconds, joints, w.start, w.stop) for w in planned]
+        inputs = [
+            evidence.sequence.input(seconds, joints, w.start, w.stop, glances)
+            if enough(seconds, w)
+            else None
+            for w in planned
+        ]
         seen_in = [window for window, x in zip(planned, inputs, strict=True) if x is not None]
         if seen_in:
             verdicts = evidence.sequence(np.stack([x for x in inputs if x is not None]))
@@ -111,7 +128,8 @@ def track_segments(
         frames = photo[numbers == cell]
         moved = window_total[cell] / window_count[cell] if window_count[cell] else None
         seen = frames.mean(0) if len(frames) and photo.shape[1] else None
-        runs.append(segmenter.push(evidence.combine(moved, seen)))
+        looked = moved is not None or seen is not None
+        runs.append(segmenter.push(evidence.combine(moved, seen) if looked else None))
     runs.append(segmenter.finish())
     found = (segment_of(evidence, run, begin, end, segmenter.rules.confirm) for run in runs)
     return tuple(segment for segment in found if segment is not None)

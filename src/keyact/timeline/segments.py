@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NONE = -1
+HOLD = 1.0
+"""Seconds that a verdict stands for when nobody looks: a slow machine sees little of each cell."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,25 @@ class Segmenter:
         self._doubt: list[float] = []  # its probabilities in the cells since it was last believed
         self._next = _NONE  # the action that may follow
         self._gain: list[float] = []  # its probabilities since it came up
+        self._hold = max(1, math.floor(HOLD / step + 1e-9))
+        self._last: tuple[int, NDArray[np.float64]] | None = None  # cell and verdict
 
     @property
     def label(self) -> int | None:
         """The action that goes on now."""
         return None if self._label == _NONE else self._label
 
-    def push(self, evidence: NDArray[np.float32]) -> Run | None:
-        """The next cell's probabilities (labels,); gives the run that is now over, if any."""
-        row = np.asarray(evidence, np.float64)
+    def push(self, evidence: NDArray[np.float32] | None) -> Run | None:
+        """The next cell's probabilities (labels,); gives the run that is now over, if any.
+
+        None where nobody looked: the cell before goes on, for at most `HOLD` seconds.
+        """
+        if evidence is not None:
+            self._last = (self._cell, np.asarray(evidence, np.float64))
+        if self._last is not None and self._cell - self._last[0] <= self._hold:
+            row = self._last[1]
+        else:
+            row = np.zeros(len(self._thresholds))
         believed = self._believed(row)
         ended = None
         if self._label != _NONE:
@@ -91,7 +103,8 @@ class Segmenter:
                 self._next, self._gain = believed, []
             self._gain.append(float(row[believed]))
             # It cannot be that another goes on: that one was in doubt for at least as long.
-            if len(self._gain) >= self._confirm:
+            # Two looks that agree, not one that stands for long.
+            if len(self._gain) >= self._confirm and evidence is not None:
                 self._begin()
         elif believed == _NONE:
             self._next, self._gain = _NONE, []

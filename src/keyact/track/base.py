@@ -18,13 +18,16 @@ class Tracker(Protocol):
 
     lost_seconds: float
 
-    def __call__(self, boxes: ArrayLike, scores: ArrayLike) -> NDArray[np.intp]:
+    def __call__(
+        self, boxes: ArrayLike, scores: ArrayLike, poses: ArrayLike | None = None
+    ) -> NDArray[np.intp]:
         """Numbers of the people of the next frame.
 
         Parameters
         ----------
         boxes : (N, 4) xyxy in pixels; N may be 0.
         scores : (N,) of the boxes.
+        poses : (N, 17, 3) x, y in pixels and score, layout coco17, when they are known.
 
         Returns
         -------

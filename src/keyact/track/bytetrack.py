@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyact.layouts import get_layout
+from keyact.pose.evaluation import similarity
+
 SURE = 0.5
 """Box score: surer boxes begin tracks and are matched first."""
 LOST_SECONDS = 2.0
@@ -19,12 +22,19 @@ LOST_SECONDS = 2.0
 MIN_IOU = 0.15
 SAME_PLACE = 0.6
 """A track that begins where another was lost goes on with it: overlap over the smaller box."""
+SAME_POSE = 0.6
+"""OKS from which two boxes of one frame hold the same person."""
+_SEEN = 0.3  # joint score
+_ENOUGH = 5  # joints that both show
 
 
 class ByteTrack:
     """See `keyact.track.base.Tracker`.
 
-    A person gets a number in the second frame, so that a box that flickers once gets none.
+    A person gets a number in the second frame, so that a box that flickers once gets none. Nor
+    does a second box with the pose of somebody who has a number in the same frame: somebody who
+    stretches the arms is for moments found twice, once with and once without them, often with left
+    and right exchanged, which is why pose NMS keeps both.
 
     Parameters
     ----------
@@ -43,7 +53,9 @@ class ByteTrack:
         self._frame = 0
         self._next = 1
 
-    def __call__(self, boxes: ArrayLike, scores: ArrayLike) -> NDArray[np.intp]:
+    def __call__(
+        self, boxes: ArrayLike, scores: ArrayLike, poses: ArrayLike | None = None
+    ) -> NDArray[np.intp]:
         import supervision as sv
 
         if self._tracker is None:
@@ -52,8 +64,7 @@ class ByteTrack:
             self._tracker = ByteTrackTracker(
                 # Given in frames of a 30 fps video, whatever the video's own rate.
                 lost_track_buffer=max(1, round(self.lost_seconds * 30)),
-                # A slide show is tracked as if it were slow motion: at least over a few frames.
-                frame_rate=max(self._fps, 5 / self.lost_seconds),
+                frame_rate=self._memory / self.lost_seconds,
                 track_activation_threshold=SURE,
                 minimum_consecutive_frames=1,
                 minimum_iou_threshold=MIN_IOU,
@@ -74,15 +85,42 @@ class ByteTrack:
             return numbers
         rows = {int(raw): int(row) for row, raw in
                 zip(found.data["row"], found.tracker_id, strict=True) if raw >= 0}  # fmt: skip
+        joints = None if poses is None else np.asarray(poses, np.float64)
         for raw in sorted(rows, key=lambda raw: raw not in self._numbers):  # known ones first
             box = corners[rows[raw]]
             number = self._numbers.get(raw)
             if number is None or number in numbers:
+                if joints is not None and _twice(rows[raw], joints, corners, numbers):
+                    continue
                 number = self._returned(box, numbers) or self._new()
                 self._numbers[raw] = number
             numbers[rows[raw]] = number
             self._seen[number] = (self._frame, box)
         return numbers
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of what it is shown; may be set anew when they change."""
+        return self._fps
+
+    @fps.setter
+    def fps(self, fps: float) -> None:
+        self._fps = fps
+        if self._tracker is not None:
+            self._tracker.maximum_frames_without_update = int(self._memory)
+
+    @property
+    def _memory(self) -> float:
+        """Frames that somebody may be hidden.
+
+        A slide show is tracked as if it were slow motion: at least over a few frames.
+        """
+        return max(self._fps * self.lost_seconds, 5)
+
+    def forget(self) -> None:
+        """Everybody it knows, after a long break; their numbers are not given again."""
+        self._tracker = None
+        self._seen, self._numbers = {}, {}
 
     def _returned(self, box: NDArray[np.float32], taken: NDArray[np.intp]) -> int | None:
         """Somebody lost a moment ago where a new track begins.
@@ -105,9 +143,24 @@ class ByteTrack:
     def _forget(self) -> None:
         """Who is lost for too long; of a stream without an end only the present is held."""
         self._frame += 1
-        oldest = self._frame - max(self._fps * self.lost_seconds, 5)
+        oldest = self._frame - self._memory
         self._seen = {n: seen for n, seen in self._seen.items() if seen[0] >= oldest}
         self._numbers = {raw: n for raw, n in self._numbers.items() if n in self._seen}
+
+
+def _twice(
+    row: int, poses: NDArray[np.float64], boxes: NDArray[np.float32], numbers: NDArray[np.intp]
+) -> bool:
+    """Whether somebody who has a number has this row's pose, left and right exchanged or not."""
+    others = poses[numbers > 0]
+    area = np.full(len(others), (boxes[row, 2:] - boxes[row, :2]).prod())
+    for pose in (poses[row], poses[row][get_layout("coco17").flip]):
+        both = (pose[:, 2] >= _SEEN) & (others[..., 2] >= _SEEN)
+        count = both.sum(-1)
+        alike = (similarity(others, pose, area) * both).sum(-1) / np.maximum(count, 1)
+        if (alike[count >= _ENOUGH] >= SAME_POSE).any():
+            return True
+    return False
 
 
 def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from keyact.layouts import convert
 from keyact.results import FrameResult
 from keyact.sequences.smooth import OneEuro
 from keyact.track.base import Tracker
@@ -32,13 +33,20 @@ class Follower:
         self._fps = fps
         self._filters: dict[int, tuple[OneEuro, float]] = {}
         self._frames = 0
+        self._size: NDArray[np.float64] | None = None
 
     def __call__(self, result: FrameResult) -> FrameResult:
         """The result with ``track_id`` and steady key points, people in the same order."""
         seconds = self.seconds(result)
         self._frames += 1
         boxes = np.array([person.box for person in result.people], np.float32).reshape(-1, 4)
-        numbers = self._tracker(boxes, [person.box_score for person in result.people])
+        scale = self._scale(result)
+        poses = [convert(person.keypoints, person.layout, "coco17") for person in result.people]
+        numbers = self._tracker(
+            boxes * np.tile(scale, 2),
+            [person.box_score for person in result.people],
+            np.reshape(poses, (-1, 17, 3)) * np.append(scale, 1),
+        )
         people = []
         for person, number in zip(result.people, numbers.tolist(), strict=True):
             if number < 0:
@@ -46,7 +54,9 @@ class Follower:
                 continue
             changes: dict[str, object] = {"track_id": number}
             if self._smooth:
-                changes["keypoints"] = self._steady(number, person.keypoints, seconds)
+                points = person.keypoints * np.append(scale, 1).astype(np.float32)
+                steady = self._steady(number, points, seconds)
+                changes["keypoints"] = steady / np.append(scale, 1).astype(np.float32)
             # Validated anew, so that pixels are rounded as everywhere.
             people.append(type(person).model_validate(dict(person) | changes))
         late = [n for n, (_, last) in self._filters.items()
@@ -58,6 +68,13 @@ class Follower:
     def seconds(self, result: FrameResult) -> float:
         """The time of the next frame: its own, or by counting."""
         return self._frames / self._fps if result.timestamp is None else result.timestamp
+
+    def _scale(self, result: FrameResult) -> NDArray[np.float64]:
+        """(x, y) factors to the size of the first frame: a camera may change its own on the way."""
+        size = np.array([result.width, result.height], np.float64)
+        if self._size is None:
+            self._size = size
+        return np.asarray(self._size / size, np.float64)
 
     def _steady(
         self, number: int, keypoints: NDArray[np.float32], seconds: float

@@ -12,6 +12,7 @@ from keyact.action.keypoint_fusion import JOINTS
 from keyact.layouts import get_layout
 from keyact.pose.crop import crop_transforms
 from keyact.train.config import Augment
+from keyact.train.degrade import degraded
 from keyact.train.rand_augment import rand_augment
 
 Image = NDArray[np.uint8]
@@ -66,6 +67,8 @@ def augmented(
     if settings.rand_ops:
         context, _ = rand_augment(context, np.zeros((0, 3), np.float32), settings, rng)
         crop, points = rand_augment(crop, points, settings, rng)
+    if settings.degrade and rng.random() < settings.degrade:
+        context, crop = degraded((context, crop), rng)
     for picture in (context, crop):
         if rng.random() < settings.erase:
             height, width = (rng.integers(20, 90, 2) * size / 224).astype(int)

@@ -41,6 +41,9 @@ class Augment(BaseModel):
     )
     grey: float = Field(default=0.12, ge=0, le=1, description="share without colour")
     erase: float = Field(default=0.3, ge=0, le=1, description="share with a rectangle painted over")
+    degrade: float = Field(
+        default=0.0, ge=0, le=1, description="share with noise, blur, compression or haze"
+    )
     rand_ops: int = Field(
         default=0, ge=0, le=8, description="RandAugment: operations on each picture"
     )

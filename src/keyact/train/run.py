@@ -2,7 +2,8 @@
 
 ``config.yaml``, ``environment.json``, ``log.csv`` and ``curves.png`` (a row and a point each
 epoch), ``best.weights.h5`` (the chosen epoch), ``checkpoint.npz`` (to go on from), ``model.onnx``
-with ``model.json`` (its labels and settings), and ``metrics.json`` of the val split.
+with ``model.json`` (its labels and settings), ``eyes.onnx`` (what a network that looks at videos
+sees pictures with; ``model.onnx`` has it inside), and ``metrics.json`` of the val split.
 """
 
 from __future__ import annotations
@@ -44,6 +45,18 @@ class RunFolder:
 
         Raises
         ------
+        InputError : see `checked`.
+        """
+        run = cls.checked(name, parent, resume=resume)
+        run.root.mkdir(parents=True, exist_ok=True)
+        return run
+
+    @classmethod
+    def checked(cls, name: str, parent: Path | str = "runs", *, resume: bool = False) -> RunFolder:
+        """What `create` gives, but not made yet.
+
+        Raises
+        ------
         InputError : it exists and ``resume`` is not set, or the other way round, or a bad name.
         """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
@@ -53,7 +66,6 @@ class RunFolder:
             raise InputError(f"{run.root}: exists; go on with --resume, or take another --name")
         if resume and not run.checkpoint.exists():
             raise InputError(f"{run.root}: nothing to resume: it has no {run.checkpoint.name}")
-        run.root.mkdir(parents=True, exist_ok=True)
         return run
 
     @property
@@ -89,6 +101,10 @@ class RunFolder:
         return self.root / "model.onnx"
 
     @property
+    def eyes(self) -> Path:
+        return self.root / "eyes.onnx"
+
+    @property
     def model_info(self) -> Path:
         return self.root / "model.json"
 
@@ -117,16 +133,17 @@ class RunFolder:
     def write_json(self, target: Path, value: object) -> None:
         self.write_bytes(target, (json.dumps(value, indent=1) + "\n").encode())
 
-    def write_log(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """All epochs so far to ``log.csv`` and ``curves.png``."""
+    def write_log(self, rows: Sequence[Mapping[str, float]], curves: bool = True) -> None:
+        """All epochs so far to ``log.csv`` and, if wanted, ``curves.png``."""
         names = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         self.write_bytes(self.log, text.getvalue().encode())
-        with self.replacing(self.curves) as part:
-            draw_curves(rows, part)
+        if curves:
+            with self.replacing(self.curves) as part:
+                draw_curves(rows, part)
 
     def write_environment(self) -> None:
         self.write_json(self.environment, environment())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.errors import InputError, KeyactError
-from keyact.sequences import Augment, Features
+from keyact.sequences import Augment, Features, Glances
 from keyact.sequences import Sequence as Recording
 from keyact.sequences.preprocess import Points
 from keyact.sequences.views import Views
@@ -35,6 +35,7 @@ class ClipSet:
     labels : (N,) label indices.
     names : the labels.
     features : what a network will see of them.
+    glances : at the first person of each; not looked at where the features have none.
     """
 
     points: tuple[Points, ...]
@@ -42,6 +43,7 @@ class ClipSet:
     labels: NDArray[np.intp]
     names: tuple[str, ...]
     features: Features
+    glances: tuple[Glances | None, ...]
 
     def __len__(self) -> int:
         return len(self.points)
@@ -59,13 +61,14 @@ class ClipSet:
             np.array([places[str(recording.label)] for recording in recordings], np.intp),
             tuple(names),
             features,
+            tuple(recording.glances for recording in recordings),
         )
 
     def views(self, views: Views) -> list[Points]:
         """Per recording the inputs (S, T, V, C) of its looks."""
         return [
-            views(points, scores, self.features)
-            for points, scores in zip(self.points, self.scores, strict=True)
+            views(points, scores, self.features, glances)
+            for points, scores, glances in zip(self.points, self.scores, self.glances, strict=True)
         ]
 
 
@@ -95,13 +98,18 @@ class ClipBatches:
         clips, features = self._clips, self._clips.features
         chosen = self._order(epoch)[step * self._batch : (step + 1) * self._batch]
         rng = np.random.default_rng([self._config.seed, epoch, step])
-        cuts = []
+        cuts, seen = [], []
         for i in chosen.tolist():
             span = self._augment.span(clips.points[i].shape[1], rng)
             cuts.append(features.cut(clips.points[i], clips.scores[i], span))
+            seen.append(features.glanced(clips.glances[i], span))
         placed = features.place(np.stack([points for points, _ in cuts]))
         sure = np.stack([scores for _, scores in cuts])
-        inputs = {"x": features.encode(*self._augment(placed, sure, features.skeleton, rng))}
+        encoded = features.encode(*self._augment(placed, sure, features.skeleton, rng))
+        if features.glances:
+            blind = rng.random(len(seen)) < self._config.sequence.glance_drop
+            encoded = features.join(encoded, np.stack(seen) * ~blind[:, None, None])
+        inputs = {"x": encoded}
         targets = one_hot(clips.labels[chosen], self.classes)
         if self._taught is not None:
             targets = np.concatenate([targets, self._taught[chosen]], 1)

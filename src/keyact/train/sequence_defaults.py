@@ -22,9 +22,16 @@ FRAMES = 12  # of the mirror test
 
 
 def features_of(
-    recordings: Sequence[Recording], settings: SequenceSettings, streams: Sequence[str]
+    recordings: Sequence[Recording],
+    settings: SequenceSettings,
+    streams: Sequence[str],
+    glances: int = 0,
 ) -> Features:
     """What a network is to see.
+
+    Parameters
+    ----------
+    glances : numbers of a glance, for a network that looks at the pictures too.
 
     Raises
     ------
@@ -51,6 +58,7 @@ def features_of(
         Preprocess(smooth=settings.smooth, centre=settings.centre, scale=scale, view=view),
         settings.people or people_of(recordings),
         settings.frames / float(np.median(seconds)),
+        glances,
     )
 
 

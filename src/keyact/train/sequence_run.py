@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keyact import models
 from keyact.action.clips import ClipModel
-from keyact.errors import InputError, KeyactError
+from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.sequences import UNCERTAIN, Features
 from keyact.sequences import Sequence as Recording
 from keyact.sequences.views import Views
@@ -24,6 +24,7 @@ from keyact.train.calibration import figures, threshold_of
 from keyact.train.config import TrainConfig
 from keyact.train.conversion import check, convert
 from keyact.train.engine import History, fit, prepare
+from keyact.train.eyes import EyesFile, with_eyes
 from keyact.train.objective import Loss, objective, top1
 from keyact.train.run import RunFolder
 from keyact.train.sequence_data import (
@@ -51,6 +52,7 @@ def run_sequences(
     config: TrainConfig,
     run: RunFolder,
     *,
+    eyes: EyesFile | None = None,
     resume: bool = False,
     say: Report = lambda line: None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
@@ -61,6 +63,10 @@ def run_sequences(
     the temperature and the threshold are of a network that has not seen it; the network that is
     exported has then been trained once more with it (``sequence.refit``).
 
+    Parameters
+    ----------
+    eyes : whose glances the recordings hold, for a model that wants some.
+
     Returns
     -------
     what happened in the epochs, and the figures on what was held out.
@@ -70,8 +76,11 @@ def run_sequences(
     train, val, ours = with_val(known, settings.val, config.seed)
     names = sorted({str(r.label) for r in train})
     checked_names(val, names)
+    if settings.background is not None and settings.background not in names:
+        raise UnknownNameError("label for sequence.background:", settings.background, names)
     module = import_module(models.get_model(model).module)
-    features = features_of(train + val, settings, module.STREAMS)
+    width = 0 if eyes is None else int(eyes.about["width"])
+    features = features_of(train + val, settings, module.STREAMS, width)
     clips, held = (ClipSet.of(part, names, features) for part in (train, val))
     mirror = settings.flip is None and left_is_right(clips, held, config.seed)
     augment = augment_of(settings, features.dims, mirror)
@@ -84,6 +93,11 @@ def run_sequences(
     )
     about: dict[str, Any] = {"model": model, "options": _plain(config.options)}
     about["meta"] = metadata(run.name, model, names, features, views, train)
+    if eyes is not None:
+        about["meta"]["eyes"] = eyes.about
+        run.write_bytes(run.eyes, eyes.data)
+    if settings.background is not None:
+        about["meta"]["background"] = settings.background
     run.write_json(run.model_info, about)
     prepare(config)
     net = trainable(_built(about, features))
@@ -184,6 +198,10 @@ def judged(
 ) -> dict[str, float]:
     """Temperature and threshold into ``meta``, and the figures with them.
 
+    The temperature is that of the least negative log-likelihood of targets a little short of
+    certain, as in Platt's scaling (1999): when next to nothing is wrong among N recordings, one in
+    N + 2 may still be.
+
     Parameters
     ----------
     logits : per recording (S, K, C) of its looks and the network's members.
@@ -191,10 +209,16 @@ def judged(
     looks = np.stack([rows.mean(1) for rows in logits])
     grid = np.round(np.exp(np.linspace(np.log(0.2), np.log(4), 150)), 3)
     rows = np.arange(len(labels))
-    costs = [-np.log(_mean(looks, t)[rows, labels] + 1e-12).mean() for t in grid]
+    doubt = 1 / (len(labels) + 2)
+    targets = np.full((len(labels), len(meta["labels"])), doubt / (len(meta["labels"]) - 1))
+    targets[rows, labels] = 1 - doubt
+    costs = [-(targets * np.log(_mean(looks, t) + 1e-12)).sum() for t in grid]
     meta["temperature"] = float(grid[int(np.argmin(costs))])
     answer = _mean(looks, meta["temperature"])
-    meta["unknown_threshold"] = threshold_of(answer, labels)
+    actions = [i for i, name in enumerate(meta["labels"]) if name != meta.get("background")]
+    # Of what is named, recordings of the background are never right.
+    places = np.array([actions.index(i) if i in actions else -1 for i in labels.tolist()])
+    meta["unknown_threshold"] = threshold_of(answer[:, actions], places)
     told = {"photo_temperature": 1.0, "unknown_threshold": meta["unknown_threshold"]}
     return figures([np.log(row[None] + 1e-12) for row in answer], labels, told)
 
@@ -243,7 +267,10 @@ def export(run: RunFolder, weights: Path | None = None) -> None:
         try:
             net = _built(about, Features.from_dict(about["meta"]["features"]))
             trainable(net).load_weights(weights)
-            run.write_bytes(run.model, to_onnx(net, about["meta"]))
+            data = to_onnx(net, about["meta"])
+            if "eyes" in about["meta"]:
+                data = with_eyes(data, run.eyes.read_bytes())
+            run.write_bytes(run.model, data)
         finally:
             keras.config.set_dtype_policy(policy)
         return

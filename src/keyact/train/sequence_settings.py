@@ -26,6 +26,12 @@ class SequenceSettings(BaseModel):
     scale: Scale | Literal["auto"] = Field(default="auto", description="torso in 3D, body in 2D")
     smooth: Smooth = "none"
     view: bool | None = Field(default=None, description="turn people in 3D to face the same way")
+    every: int | None = Field(
+        default=None, ge=1, description="of a video, look at every N-th frame; about 15 a second"
+    )
+    eyes: str = Field(
+        default="keypoint-fusion", description="whose features a network that looks at pictures has"
+    )
 
     # How recordings are changed in training
     flip: float | None = Field(
@@ -40,6 +46,9 @@ class SequenceSettings(BaseModel):
     frame_drop: float = Field(default=0.03, ge=0, le=1)
     crop: float = Field(default=0.75, gt=0, le=1, description="least part of a recording taken")
     speed: float = Field(default=0.15, ge=0, le=1)
+    glance_drop: float = Field(
+        default=0.15, ge=0, le=1, description="share whose pictures are not seen"
+    )
 
     # How long, on what, and how the result is used
     samples: int = Field(
@@ -51,6 +60,9 @@ class SequenceSettings(BaseModel):
     refit: bool | None = Field(
         default=None,
         description="train once more, with what was held out; by default where that was ours",
+    )
+    background: str | None = Field(
+        default=None, description="label of recordings that show none of the actions"
     )
     clips: int = Field(default=2, ge=0, le=20, description="parts looked at beside the whole")
     fraction: float = Field(default=0.85, gt=0, le=1, description="length of those parts")

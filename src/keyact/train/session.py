@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from keyact import models
 from keyact.data import Dataset, load_dataset
 from keyact.data.base import extra
+from keyact.data.kinds import kind_of
 from keyact.errors import InputError
 from keyact.sequences import Sequence, load_sequences
 from keyact.train.config import TrainConfig, load_config, read_settings
 from keyact.train.engine import History
-from keyact.train.kinds import default_model
+from keyact.train.kinds import SEQUENCE_MODEL, default_model
 from keyact.train.run import RunFolder
+
+if TYPE_CHECKING:
+    from keyact.train.eyes import EyesFile
 
 _ASKED = "run"  # where config.yaml says what was trained on what
 _FREE = {"workers", "memory", "tensorboard", "mlflow"}  # may differ when a run goes on
@@ -31,11 +36,13 @@ class Run:
     folder : its files.
     history : its epochs.
     metrics : figures of ``folder.model`` on the val split.
+    failed : a line for each video clip that could not be used.
     """
 
     folder: RunFolder
     history: History
     metrics: dict[str, float]
+    failed: tuple[str, ...] = ()
 
     @property
     def model(self) -> Path:
@@ -61,12 +68,13 @@ def train(
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     **settings: Any,
 ) -> Run:
-    """Train a model on labelled photos or key point sequences, in the folder ``runs/NAME/``.
+    """Train a model on labelled photos, videos or key point sequences, in ``runs/NAME/``.
 
     Parameters
     ----------
-    data : anything that `keyact.data.load_dataset` reads, or for a sequence model
-        `keyact.sequences.load_sequences`. Without a split ``val`` a fifth of the photos that are
+    data : anything that `keyact.data.load_dataset` reads, or for a sequence model also
+        `keyact.sequences.load_sequences`. Of videos the people are followed first, which is kept
+        in the cache. Without a split ``val`` a fifth of the photos that are
         not test is held out, whole groups where there are groups.
     model : a name of `keyact.models.model_names`; when not given, that of the kind of data.
     name : of the run; the model's and the time when not given.
@@ -100,7 +108,24 @@ def train(
     else:
         chosen = _chosen(model, config, settings)
     dataset: Dataset | list[Sequence]
-    if info.kind == "sequence":
+    eyes: EyesFile | None = None
+    failed: list[str] = []
+    kind = kind_of(data, format)
+    if info.kind == "sequence" and kind == "videos":
+        if name is not None and not resume:
+            RunFolder.checked(name, runs)  # before hours of work
+        clips = data if isinstance(data, Dataset) else load_dataset(data, format, splits=splits)
+        dataset, eyes, failed = _followed(
+            clips, model, chosen, detector, pose, cache, progress=progress, say=say
+        )
+    elif kind == "videos":
+        raise InputError(
+            f"{model}: learns from photos, and {data} holds videos; train a sequence model on "
+            f"them, such as {SEQUENCE_MODEL} or keypoint-fusion-temporal"
+        )
+    elif _looks(model):
+        raise InputError(f"{model}: looks at the pictures; give it a folder of video clips")
+    elif info.kind == "sequence":
         if isinstance(data, Dataset) or splits is not None:
             raise InputError(f"{model}: learns from key point sequences; give their folder")
         dataset = load_sequences(data, format)
@@ -117,9 +142,9 @@ def train(
         from keyact.train.sequence_run import run_sequences
 
         history, metrics = run_sequences(
-            dataset, model, chosen, folder, resume=resume, say=say, on_epoch=on_epoch
+            dataset, model, chosen, folder, eyes=eyes, resume=resume, say=say, on_epoch=on_epoch
         )
-        return Run(folder, history, metrics)
+        return Run(folder, history, metrics, tuple(failed))
     from keyact.train.photo_run import run_photos
 
     history, metrics = run_photos(
@@ -136,6 +161,54 @@ def train(
         on_epoch=on_epoch,
     )
     return Run(folder, history, metrics)
+
+
+def _followed(
+    dataset: Dataset,
+    model: str,
+    config: TrainConfig,
+    detector: str,
+    pose: str,
+    cache: str | Path | Literal[False] | None,
+    *,
+    progress: bool,
+    say: Callable[[str], None],
+) -> tuple[list[Sequence], EyesFile | None, list[str]]:
+    """Recordings of the clips that are not test, what looked at them, and what went wrong."""
+    from keyact.data.recordings import load_recordings
+    from keyact.train.eyes import eyes_of
+
+    eyes = eyes_of(config.sequence.eyes) if _looks(model) else None
+    wanted = [s for s in dataset.samples if s.label is not None and s.split != "test"]
+    failed: list[str] = []
+
+    def leave_out(source: str, error: InputError) -> None:
+        text = str(error)
+        failed.append(text if source in text else f"{source}: {text}")
+        say(f"left out: {failed[-1]}")
+
+    for problem in dataset.problems:
+        say(f"left out: {problem}")
+    say(f"{dataset.name}: {len(wanted)} clips; people are followed, once")
+    recordings = load_recordings(
+        replace(dataset, samples=tuple(wanted)),
+        detector=detector,
+        pose=pose,
+        every=config.sequence.every,
+        people=config.sequence.people or 1,
+        eyes=None if eyes is None else eyes.load(threads=1),
+        cache=cache,
+        jobs=config.workers,
+        on_error=leave_out,
+        progress=progress,
+    )
+    return recordings, eyes, failed
+
+
+def _looks(model: str) -> bool:
+    """Whether a model looks at the pictures of videos."""
+    info = models.get_model(model)
+    return info.kind == "sequence" and bool(getattr(import_module(info.module), "EYES", False))
 
 
 def _chosen(

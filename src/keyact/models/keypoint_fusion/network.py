@@ -12,6 +12,7 @@ For each person (see the class docstrings for the shapes):
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -73,37 +74,56 @@ class Gate(layers.Layer):
         return open_ * ops.cast(mean > 0, open_.dtype)
 
 
+BRANCHES = ("attended", "joints", "pose")
+
+
 def head(
     labels: int,
-    keypoints: bool = True,
+    keypoints: bool | Collection[str] = True,
     dropout: float = 0.4,
     width: int = 1280,
     fine_width: int = 576,
+    gated: bool = True,
 ) -> keras.Model:
     """Pooled features to logits. The only part that is trained on cached features.
 
     Inputs: ``context`` and ``crop`` (N, 1280); with key points also ``attended`` (N, 1280), the
     looks at stride 32 averaged, ``fine`` (N, 17, 576) looks at stride 16, ``keypoints``
     (N, 17, 3).
+
+    Parameters
+    ----------
+    keypoints : whether they enter, or where: some of `BRANCHES`.
+    gated : multiply each branch by the trust in the key points.
     """
     context = keras.Input((width,), name="context")
     crop = keras.Input((width,), name="crop")
     inputs = {"context": context, "crop": crop}
     parts = [context, crop]
-    if keypoints:
-        attended = keras.Input((width,), name="attended")
-        fine = keras.Input((JOINTS, fine_width), name="fine")
+    branches = BRANCHES if keypoints is True else (keypoints or ())
+    if branches:
         points = keras.Input((JOINTS, 3), name="keypoints")
-        inputs |= {"attended": attended, "fine": fine, "keypoints": points}
+        inputs["keypoints"] = points
         score = points[..., 2:]
-        gate = Gate(dtype="float32", name="gate")(score)
-        looks = layers.Dense(64, activation="relu", name="joint_project")(fine)
-        looks = layers.Flatten()(layers.Multiply()([looks, score]))
-        looks = layers.Dense(256, activation="relu", name="joints")(layers.Dropout(dropout)(looks))
-        pose = PoseFeatures(dtype="float32", name="pose_features")(points)
-        pose = layers.Dense(192, activation="relu", name="pose1")(pose)
-        pose = layers.Dense(192, activation="relu", name="pose2")(layers.Dropout(dropout)(pose))
-        parts += [layers.Multiply()([part, gate]) for part in (attended, looks, pose)]
+        entering = []
+        if "attended" in branches:
+            inputs["attended"] = keras.Input((width,), name="attended")
+            entering.append(inputs["attended"])
+        if "joints" in branches:
+            inputs["fine"] = keras.Input((JOINTS, fine_width), name="fine")
+            looks = layers.Dense(64, activation="relu", name="joint_project")(inputs["fine"])
+            looks = layers.Flatten()(layers.Multiply()([looks, score]))
+            looks = layers.Dropout(dropout)(looks)
+            entering.append(layers.Dense(256, activation="relu", name="joints")(looks))
+        if "pose" in branches:
+            pose = PoseFeatures(dtype="float32", name="pose_features")(points)
+            pose = layers.Dense(192, activation="relu", name="pose1")(pose)
+            pose = layers.Dropout(dropout)(pose)
+            entering.append(layers.Dense(192, activation="relu", name="pose2")(pose))
+        if gated:
+            gate = Gate(dtype="float32", name="gate")(score)
+            entering = [layers.Multiply()([part, gate]) for part in entering]
+        parts += entering
     fused = layers.Dropout(dropout, name="drop")(layers.Concatenate(name="fuse")(parts))
     logits = layers.Dense(labels, dtype="float32", name="logits")(fused)
     return keras.Model(inputs, logits, name="head")

@@ -5,6 +5,8 @@ The joints of a frame are one vector. Convolutions see both sides, for a clip or
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -44,6 +46,12 @@ def build(
     inputs = clip_input(features)
     x = flat_joints(chosen(inputs, features, streams or features.streams))
     x = layers.Dense(width)(layers.SpatialDropout1D(dropout / 3)(x))
+    x = residual(x, width, depth, kernel, dropout)
+    return keras.Model(inputs, classify(pooled(x, 1), labels, dropout), name="tcn")
+
+
+def residual(x: Any, width: int, depth: int, kernel: int, dropout: float) -> Any:
+    """(N, T, width) through residual blocks over time; see `build`."""
     for i in range(depth):
         dilation = 2 ** (i % 4)
         y = layers.Activation("relu")(norm()(x))
@@ -52,5 +60,4 @@ def build(
         y = layers.SpatialDropout1D(dropout)(y)
         y = layers.Conv1D(width, kernel, padding="same", dilation_rate=dilation)(y)
         x = layers.Add()([x, y])
-    x = layers.Activation("relu")(norm()(x))
-    return keras.Model(inputs, classify(pooled(x, 1), labels, dropout), name="tcn")
+    return layers.Activation("relu")(norm()(x))
