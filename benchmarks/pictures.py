@@ -3,7 +3,7 @@
     python benchmarks/pictures.py    # docs/images/people.jpg and people.jsonl
     python benchmarks/readme.py      # the README says it, too
 
-The people are those of notebooks/drawn.py.
+The people are those of notebooks/drawn.py; timeline.jpg is the tour's.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ PEOPLE = (("stand", 0.0, 3), ("jumping jack", 1.0, 2), ("squat", 1.0, 4), ("jump
 """Action, how far into it, and whose looks."""
 
 
-def main() -> None:
-    folder = ROOT / "docs" / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    recognizer = Recognizer(threads=1)
+def people(recognizer: Recognizer, folder: Path) -> None:
+    """Some people side by side, and what was said of each."""
     tiles, results = [], []
     for action, phase, seed in PEOPLE:
         picture, _ = drawn.photo(action, seed, phase)
@@ -37,6 +35,12 @@ def main() -> None:
         results.append(f"{result.to_json()}\n")
     cv2.imwrite(str(folder / "people.jpg"), np.hstack(tiles), [cv2.IMWRITE_JPEG_QUALITY, 85])
     (folder / "people.jsonl").write_text("".join(results), "utf-8")
+
+
+def main() -> None:
+    folder = ROOT / "docs" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    people(Recognizer(threads=1), folder)
 
 
 if __name__ == "__main__":

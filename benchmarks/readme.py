@@ -55,12 +55,13 @@ def picture() -> str:
         f"![Drawn people with boxes, skeletons and labels: {', '.join(said)}]"
         "(docs/images/people.jpg)\n\n"
         "These people are drawn (`notebooks/drawn.py`) and do none of the 18 sports that the\n"
-        f"shipped model knows. From left to right it says: {'; '.join(said)}."
+        f"shipped model knows. From left to right it says:\n{'; '.join(said)}."
     )
 
 
 def accuracy() -> str:
     sports, pose, people = (_json(f"{n}.json") for n in ("sports18", "fastpose_m", "persondet_m"))
+    penn = _json("penn_tcn.json")["test"]
     test, val = sports["test"], sports["val"]
     held_out, flipped = pose["held-out crops"], pose["held-out crops, flip test"]
     human = _keypoint_row()
@@ -79,6 +80,9 @@ def accuracy() -> str:
              f"{_share(test['named_accuracy'])} of {_share(test['named_share'])}"),
             ("action, top-1 (what choices were made on)", f"sports18 val, {val['photos']} photos",
              _share(val["top1"])),
+            ("action of a recording of key points, top-1",
+             f"Penn Action test, {penn['recordings']:,} recordings, joints by hand",
+             _share(penn["top1"])),
             ("key points, mean OKS, true boxes", "12 people of 4 COCO photos, human labels",
              human["oks_true_boxes"]),
             ("key points, mean OKS, own boxes", "the same", human["oks_detector"]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,9 @@ def test_it_is_committed_without_outputs() -> None:
 def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs: pip install nbclient ipykernel")
     pytest.importorskip("ipykernel", reason="needs: pip install ipykernel")
-    pytest.importorskip("keras", reason="training needs the extra: pip install 'keyact[train]'")
-    pytest.importorskip("jinja2", reason="needs the extra: pip install 'keyact[report]'")
+    for module, extra in (("keras", "train"), ("tensorflow", "train"), ("jinja2", "report")):
+        if find_spec(module) is None:  # not imported: TensorFlow takes seconds
+            pytest.skip(f"needs the extra: pip install 'keyact[{extra}]'")
     import nbformat
 
     shutil.copy(NOTEBOOKS / "drawn.py", tmp_path)
@@ -45,4 +48,4 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for output in cell.get("outputs", ())
         if output.get("name") == "stdout"
     )
-    assert "jumping jack" in said and "nothing is wrong" in said
+    assert re.search(r"^#1 .* s: (jumping jack|squat)$", said, re.MULTILINE), said

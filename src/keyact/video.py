@@ -35,8 +35,9 @@ class VideoRecognizer:
     ----------
     recognizer : for the single frames; several videos may share one.
     fps : frames per second of what is looked at.
-    sequence : a sequence network, its name or its file; None takes the default one if there is
-        one, and False none: the timeline then rests on the verdicts of single frames.
+    sequence : a sequence network, its name or its file; None is as of `keyact.action.load_sequence`
+        beside the recogniser's model, and False is none: the timeline then rests on the verdicts
+        of single frames.
     tracker : fresh for this video; `keyact.track.ByteTrack` by default.
     smooth : steady each person's key points.
     hysteresis : when an action begins and ends.
@@ -61,7 +62,9 @@ class VideoRecognizer:
         if sequence is False:
             network = None
         elif sequence is None or isinstance(sequence, (str, Path)):
-            network = action.load_sequence(sequence, recognizer.threads)
+            network = action.load_sequence(
+                sequence, recognizer.threads, beside=recognizer.action_model
+            )
         elif isinstance(sequence, action.SequenceModel):
             network = sequence
         else:

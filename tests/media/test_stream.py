@@ -41,7 +41,7 @@ def test_a_network_camera_that_changes_its_size_and_breaks_off() -> None:
 
 
 def test_rtsp_goes_over_tcp() -> None:
-    server = RtspServer()
+    server = RtspServer(frames=80)
     shapes, _, message = watch(Stream(server.address, timeout=5))
     assert "TCP" in server.transport
     assert len(shapes) >= 5 and set(shapes) == {(48, 64, 3)}

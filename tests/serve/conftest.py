@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra: pip install 'keyact[serve]'")
 
-from onnx_models import make_action, make_detector, make_pose
+from onnx_models import make_action, make_detector, make_pose, make_sequence
 from serve_case import LABELS, picture, running
 
 from keyact.outputs import VideoWriter
@@ -30,8 +30,17 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "models": (str(folder / "tiny-action.onnx"), str(folder / "other-action.onnx")),
         "poses": (str(folder / "tiny-pose.onnx"),),
         "detector": str(folder / "tiny-detector.onnx"),
+        "sequence": "none",
         "log": "off",
     }
+
+
+@pytest.fixture(scope="session")
+def moving(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same with a sequence network that is always sure of one of its two actions."""
+    path = tmp_path_factory.mktemp("moving") / "tiny-sequence.onnx"
+    make_sequence(path, ("arms_up", "arms_down"), temperature=0.001)
+    return {**networks, "sequence": str(path)}
 
 
 @pytest.fixture(scope="session")

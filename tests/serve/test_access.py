@@ -47,6 +47,14 @@ def test_the_token(networks: dict[str, Any], header: str | None, allowed: bool) 
             assert guarded.get(path).status_code == 200
 
 
+def test_the_openapi_document_says_that_a_token_is_needed(networks: dict[str, Any]) -> None:
+    with client(networks, token=TOKEN) as guarded:
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        document = guarded.get("/openapi.json", headers=headers).json()
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    assert document["paths"]["/v1/predict"]["post"]["security"] == [{"HTTPBearer": []}]
+
+
 @pytest.mark.parametrize(
     ("protocols", "allowed"),
     [

@@ -11,6 +11,7 @@ from serve_case import encoded, picture
 
 from keyact.results import FrameResult
 
+clock = time.monotonic
 sync = pytest.importorskip("websockets.sync.client", reason="needs the extra serve")
 Start = Callable[..., tuple[str, Any]]
 
@@ -44,6 +45,48 @@ def test_frames_in_results_out(live: str) -> None:
     assert [result.people[0].track_id for result in results[1:]] == [1] * 4
     times = [result.timestamp for result in results]
     assert times == sorted(times)  # type: ignore[type-var]
+
+
+def test_a_sequence_network_looks_at_streams(start: Start, moving: dict[str, Any]) -> None:
+    address, _ = start(sequence=moving["sequence"])
+    frame, end = encoded(form="JPEG"), time.monotonic() + 60
+    settled = None
+    with connect(address) as socket:
+        while settled in (None, "unknown") and time.monotonic() < end:
+            answer = ask(socket, frame)
+            settled = answer["labels"].get("1")
+            time.sleep(0.05)
+    assert settled in ("arms_up", "arms_down")
+    best, *others = answer["now"]["1"]
+    assert best["label"] == settled
+    assert {one["label"] for one in others} >= {"red", "green", "blue"}  # both networks' actions
+
+
+def test_a_frame_that_is_late_ends_the_stream(start: Start) -> None:
+    address, service = start(timeout=0.2, workers=1)
+    go = threading.Event()
+    blocker = threading.Thread(target=service.work._pool.submit(go.wait, 30).result)
+    blocker.start()
+    with connect(address) as socket:
+        socket.send(encoded())
+        assert closed(socket) == 1013
+    go.set()
+    blocker.join(30)
+    text = service.metrics.text(service).decode()
+    assert 'keyact_refused_total{reason="late"} 1.0' in text
+
+
+def test_a_break_makes_new_people(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keyact.serve import stream
+
+    ahead = 0.0
+    monkeypatch.setattr(stream.time, "monotonic", lambda: clock() + ahead)
+    address, _ = start()
+    with connect(address) as socket:
+        numbers = [ask(socket, encoded())["result"]["people"][0]["track_id"] for _ in range(3)]
+        ahead = 5.0
+        numbers += [ask(socket, encoded())["result"]["people"][0]["track_id"] for _ in range(3)]
+    assert numbers == [None, 1, 1, None, 2, 2]
 
 
 def test_without_tracks(live: str) -> None:
@@ -105,9 +148,9 @@ def test_what_ends_a_stream(start: Start, query: str, message: Any, code: int) -
             socket.send(message)
         assert closed(socket) == code
     end = time.monotonic() + 30
-    while service.streams and time.monotonic() < end:
+    while service.streams.taken and time.monotonic() < end:
         time.sleep(0.01)
-    assert service.streams == 0
+    assert service.streams.taken == 0
 
 
 def test_one_stream_too_many(start: Start) -> None:

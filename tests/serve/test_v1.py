@@ -98,7 +98,18 @@ def test_a_clip_line_by_line(client: TestClient, clip: Path) -> None:
     *frames, last = answer.text.splitlines()
     assert len([FrameResult.from_json(line) for line in frames]) == 24
     assert VideoTimeline.from_json(last).people
-    assert client.app.state.service.clips == 0  # type: ignore[attr-defined]
+    assert client.app.state.service.clips.taken == 0  # type: ignore[attr-defined]
+
+
+def test_a_sequence_network_looks_at_clips(moving: dict[str, Any], clip: Path) -> None:
+    with app_client(moving) as client:
+        sequence = client.get("/v1/models").json()["sequence"]
+        found = client.post("/v1/predict", content=clip.read_bytes()).json()["timeline"]
+    assert (sequence["name"], sequence["labels"]) == ("tiny-sequence", ["arms_up", "arms_down"])
+    assert found["models"] == ["tiny-sequence", "tiny-action"]
+    (segment,) = found["people"][0]["segments"]
+    assert segment["label"] in ("arms_up", "arms_down")
+    assert segment["end"] - segment["start"] > 1
 
 
 def test_an_annotated_clip(client: TestClient, clip: Path) -> None:
@@ -136,14 +147,14 @@ def test_a_clip_nobody_waits_for_is_given_up(
     connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     connection.request("POST", f"/v1/predict?output={output}", clip.read_bytes())
     assert begun.wait(60)
-    assert service.clips == 1
+    assert service.clips.taken == 1
     connection.close()
     time.sleep(0.2)
     go.set()
     end = time.monotonic() + 60
-    while service.clips and time.monotonic() < end:
+    while service.clips.taken and time.monotonic() < end:
         time.sleep(0.01)
-    assert service.clips == 0
+    assert service.clips.taken == 0
     assert service.metrics.frames._value.get() < 24
 
 
@@ -262,6 +273,50 @@ def test_a_full_queue_and_late_work(networks: dict[str, Any]) -> None:
     assert 'keyact_refused_total{reason="late"} 1.0' in text
 
 
+def begin(address: str, path: str, head: bytes) -> http.client.HTTPConnection:
+    """A request of which no more than its beginning is sent."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", path)
+    connection.putheader("content-length", "100000")
+    connection.endheaders(head)
+    return connection
+
+
+def test_one_clip_too_many_is_refused_before_it_is_received(
+    start: Callable[..., tuple[str, Any]], clip: Path
+) -> None:
+    address, service = start(max_clips=1)
+    with service.clips.one():
+        for path, head in (
+            ("/v1/predict", clip.read_bytes()[:600]),
+            ("/v1/explain", b""),  # explanations take as long
+        ):
+            answer = begin(address, path, head).getresponse()
+            assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert begin(address, "/v1/explain", clip.read_bytes()[:600]).getresponse().status == 415
+    assert service.clips.taken == 0
+
+
+def test_an_upload_that_stops_on_the_way_is_given_up(
+    start: Callable[..., tuple[str, Any]],
+) -> None:
+    address, service = start(idle_timeout=0.2)
+    for path in ("/v1/predict", "/v2/models/tiny-action/infer"):
+        answer = begin(address, path, b"{").getresponse()
+        assert answer.status == 408
+        assert answer.headers["connection"] == "close"
+    assert service.requests.taken == 0
+
+
+def test_requests_are_bounded_while_they_are_received(networks: dict[str, Any]) -> None:
+    service = Service(ServeSettings(**networks, workers=1, queue=0, max_clips=1))
+    with TestClient(create_app(service=service), HOST) as client:
+        with service.requests.one(), service.requests.one():
+            for path in ("/v1/predict", "/v1/explain", "/v2/models/tiny-action/infer"):
+                assert client.post(path, content=b"{").status_code == 429
+        assert client.post("/v1/predict", content=encoded()).status_code == 200
+
+
 def test_not_ready_before_the_models_are_loaded_nor_when_draining(
     networks: dict[str, Any],
 ) -> None:
@@ -347,6 +402,7 @@ def test_the_openapi_document(client: TestClient) -> None:
     assert {"/v1/predict", "/v1/models", "/v2/models/{model}/infer", "/metrics"} <= set(
         document["paths"]
     )
+    assert "securitySchemes" not in document["components"]
     for path in ("/docs", "/redoc"):  # they would fetch scripts from elsewhere
         assert client.get(path).status_code == 404
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from keyact.serve.work import BusyError, LateError, WorkQueue
+from keyact.serve.work import BusyError, LateError, Places, WorkQueue
 
 
 def run(scenario: Callable[[WorkQueue], Awaitable[None]], workers: int, waiting: int) -> None:
@@ -80,3 +80,14 @@ def test_the_patient_wait_outside_the_queue() -> None:
         assert await asyncio.gather(*patient) == [True] * 9
 
     run(scenario, 1, 1)
+
+
+def test_places_are_given_back() -> None:
+    places = Places(2, "clips")
+    with pytest.raises(ZeroDivisionError), places.one():
+        1 / 0  # noqa: B018
+    with places.one(), places.one():
+        with pytest.raises(BusyError, match="2 clips"), places.one():
+            pass
+        assert places.taken == 2
+    assert places.taken == 0

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx_models import make_sequence
 
 from keyact.action import SequenceModel, load_sequence
+from keyact.action.nothing import NoActions
 from keyact.errors import InputError, UnknownNameError, WeightsError
 from keyact.layouts import get_layout
 from keyact.outputs import draw_timeline
@@ -343,6 +344,29 @@ def test_sequence_networks_are_found_by_name_and_file(
     assert load_sequence(tmp_path / "models" / "own.onnx") is not None
     with pytest.raises(UnknownNameError, match="sequence model"):
         load_sequence("tiny-sequenze")
+
+
+@pytest.mark.parametrize(
+    ("asked", "beside", "found"),
+    [
+        (None, None, "penn-tcn"),
+        (None, "keypoint-fusion", "penn-tcn"),
+        (None, "own", None),  # which has actions of its own
+        ("penn-tcn", "own", "penn-tcn"),
+        ("none", "keypoint-fusion", None),
+    ],
+)
+def test_the_bundled_network_goes_with_the_bundled_photo_model(
+    asked: str | None, beside: str | None, found: str | None
+) -> None:
+    model = None if beside is None else Named(beside)
+    network = load_sequence(asked, 1, model)
+    assert (network and network.name) == found
+
+
+class Named(NoActions):
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def test_the_background_is_given_to_nobody(model: SequenceModel) -> None:

@@ -40,22 +40,40 @@ def load(name_or_path: str | Path = "keypoint-fusion", threads: int | None = Non
 
 
 def load_sequence(
-    name_or_path: str | Path | None = None, threads: int | None = None
+    name_or_path: str | Path | None = None,
+    threads: int | None = None,
+    beside: ActionModel | None = None,
 ) -> SequenceModel | None:
     """A sequence network by name, or from an ``.onnx`` file, for people in videos.
 
-    None stands for the default one; None is also the answer when there is no such network.
+    Parameters
+    ----------
+    name_or_path : None stands for the one that keyact brings, and ``none`` for no network.
+    beside : the photo model that it will work with. Beside one's own model, which has actions of
+        its own, the one that keyact brings is left out unless it is asked for.
+
+    Returns
+    -------
+    None when there is to be none.
 
     Raises
     ------
     UnknownNameError : no such network.
     WeightsError : the file is not a sequence network, or not the one that was shipped.
     """
+    if name_or_path == "none":
+        return None
     if name_or_path is None:
-        known = weights.entries("sequence")
-        entry = next((entry for entry in known if entry.default), None)
-        if entry is None:
+        if beside is not None and beside.name != _default("action"):
             return None
+        name_or_path = _default("sequence")
+        if name_or_path is None:
+            return None
+        entry = weights.get("sequence", name_or_path)
     else:
         entry = weights.resolve("sequence", name_or_path)
     return SequenceModel(OnnxModel(entry.path, threads=threads, sha256=entry.sha256), entry.name)
+
+
+def _default(kind: str) -> str | None:
+    return next((entry.name for entry in weights.entries(kind) if entry.default), None)

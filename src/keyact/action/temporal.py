@@ -6,8 +6,8 @@ is `keyact.sequences.features.Features`, which the metadata holds under ``featur
 the next, T / 4 by default) and ``seen_score``: when it is given, joints of a lower score count as
 `keyact.sequences.UNCERTAIN` and all others as seen, as annotators mark joints; a network that
 was trained on a detector's scores leaves it out. ``background`` is the label of what is none of
-the actions: its probability is given to nobody, so that those of the others may sum to little. A network that looks at the pictures as well has
-``eyes`` there (`keyact.action.eyes`).
+the actions: its probability is given to nobody, so that those of the others may sum to little. A
+network that looks at the pictures as well has ``eyes`` there (`keyact.action.eyes`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from keyact.cli.options import (
     Threads,
 )
 from keyact.cli.run import Outputs, work_through
-from keyact.cli.summary import Summary
+from keyact.cli.summary import PoseSummary, Summary
 from keyact.cli.terminal import one_line_errors
 
 
@@ -62,7 +62,8 @@ def predict(
         str | None,
         typer.Option(
             "--sequence",
-            help="Sequence model for videos: a name of `keyact models` or an .onnx file.",
+            help="Sequence model for videos: a name of `keyact models`, an .onnx file, or none. "
+            "By default the bundled one, beside the bundled photo model.",
         ),
     ] = None,
     track: Annotated[
@@ -107,5 +108,8 @@ def predict(
             top_k=top_k,
             flip_test=flip_test,
         ).warm_up()
-        following = Following(action.load_sequence(sequence, threads)) if track else None
-        work_through(paths, recognizer, Summary(top_k), outputs, every, following)
+        network = action.load_sequence(sequence, threads, recognizer.action_model)
+        following = Following(network) if track else None
+        # A sequence network names nothing in single frames: the timeline's table does.
+        summary = PoseSummary() if alone else Summary(top_k)
+        work_through(paths, recognizer, summary, outputs, every, following)

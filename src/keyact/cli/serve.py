@@ -48,7 +48,13 @@ def serve(
         typer.Option("--pose", help="Pose backend that clients may choose; repeatable."),
     ] = None,
     detector: Detector = "persondet-m",
-    sequence: Annotated[str | None, typer.Option(help="Sequence model for clips.")] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(
+            help="Sequence model for clips and streams: a name of `keyact models`, an .onnx file, "
+            "or none. By default the bundled one, beside the bundled photo model."
+        ),
+    ] = None,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the web page.")] = True,
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Answer /v1/explain.")

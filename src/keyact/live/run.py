@@ -155,7 +155,8 @@ class LiveRecognizer:
         """Loaded once, for all sources."""
         chosen = self._sequence
         if chosen is None or isinstance(chosen, (str, Path)):
-            return action.load_sequence(chosen, self._recognizer.threads) or False
+            beside = self._recognizer.action_model
+            return action.load_sequence(chosen, self._recognizer.threads, beside) or False
         return chosen
 
     def __iter__(self) -> Iterator[LiveFrame]:

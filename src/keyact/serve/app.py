@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -61,8 +62,11 @@ def create_app(settings: ServeSettings | None = None, service: Service | None = 
         redoc_url=None,
     )
     app.state.service = service
+    needs = [Depends(accepting)]
+    if settings.token is not None:  # for the OpenAPI document: `Guarded` has looked by then
+        needs.append(Security(HTTPBearer(auto_error=False)))
     for router in (v1.router, v2.models):
-        app.include_router(router, dependencies=[Depends(accepting)])
+        app.include_router(router, dependencies=needs)
     app.include_router(v2.router)
     app.include_router(stream.router)
     found = page_files() if settings.page else {}

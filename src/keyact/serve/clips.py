@@ -35,7 +35,7 @@ class Clip:
 
     Attributes
     ----------
-    timeline : who did what when; after the last frame.
+    timeline : who did what when; None before the last frame.
     info : length and rate that its header tells.
 
     Raises
@@ -72,7 +72,8 @@ class Clip:
         """
         settings, name = self._service.settings, self._upload.name
         end = time.monotonic() + settings.clip_timeout
-        run = VideoRecognizer(self._recognizer, self.rate, sequence=self._service.sequence)
+        sequence = self._service.sequence or False
+        run = VideoRecognizer(self._recognizer, self.rate, sequence=sequence)
         frames = self._frames()
         count = 0
         try:
@@ -96,8 +97,8 @@ class Clip:
                 count += 1
         finally:
             frames.close()
-            run.finish()
-            self.timeline = run.timeline(name)
+        await run_sync(run.finish)  # the sequence network looks at the last windows
+        self.timeline = run.timeline(name)
 
     def draw(self, results: list[FrameResult], target: Path) -> None:
         """Write the annotated clip, with the timeline's actions."""

@@ -11,6 +11,7 @@ import uuid
 from contextvars import ContextVar
 from typing import Any, Literal
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,16 +60,27 @@ class Observed:
         number = given if _ID.fullmatch(given) else uuid.uuid4().hex
         request_id.set(number)
         started = time.perf_counter()
+        idle = self._service.settings.idle_timeout
+        complete = scope["type"] != "http"  # what comes then is the client's leaving
         status = 500 if scope["type"] == "http" else 101
         received = 0
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, complete
+            if complete:
+                return await receive()
+            try:
+                with anyio.fail_after(idle):
+                    message = await receive()
+            except TimeoutError:
+                gone = {"connection": "close"}
+                raise HTTPException(408, f"nothing came for {idle:g} seconds", gone) from None
+            complete = not message.get("more_body", False)
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > self._limit:
-                    raise HTTPException(413, f"a request has at most {self._limit} bytes")
+                    gone = {"connection": "close"}
+                    raise HTTPException(413, f"a request has at most {self._limit} bytes", gone)
             return message
 
         async def labelled(message: Message) -> None:

@@ -59,7 +59,8 @@ class Metrics:
             for name, text in (
                 ("running", "Pictures worked on now."),
                 ("waiting", "Pictures that wait for a worker."),
-                ("clips", "Clips worked on now."),
+                ("in_progress", "Requests with a body, from its first byte to the answer."),
+                ("clips", "Clips and explanations worked on now."),
                 ("streams", "Open streams."),
                 ("ready", "1 when new work is accepted."),
             )
@@ -78,8 +79,9 @@ class Metrics:
         for name, value in (
             ("running", service.work.running),
             ("waiting", service.work.waiting),
-            ("clips", service.clips),
-            ("streams", service.streams),
+            ("in_progress", service.requests.taken),
+            ("clips", service.clips.taken),
+            ("streams", service.streams.taken),
             ("ready", service.ready),
         ):
             self._gauges[name].set(value)

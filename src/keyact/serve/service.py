@@ -27,7 +27,7 @@ from keyact.results import FrameResult
 from keyact.serve.batching import SharedRuns
 from keyact.serve.metrics import Metrics
 from keyact.serve.settings import ServeSettings
-from keyact.serve.work import WorkQueue
+from keyact.serve.work import Places, WorkQueue
 from keyact.track import ByteTrack
 
 ALL = 100_000  # ranked actions: all that the model knows; answers are cut to what is asked for
@@ -54,8 +54,9 @@ class Service:
         self.metrics = Metrics()
         self.draining = False
         self.started = time.time()
-        self.clips = 0
-        self.streams = 0
+        self.requests = Places(settings.requests, "requests")
+        self.clips = Places(settings.max_clips, "clips or explanations")
+        self.streams = Places(settings.max_streams, "streams")
         self._models: dict[str, ActionModel] = {}
         self._poses: dict[str, PoseEstimator] = {}
         self._detector: Detector | None = None
@@ -100,7 +101,8 @@ class Service:
             for name in settings.models:
                 model = action.load(name, threads=settings.threads)
                 self._models[model.name] = model
-            self._sequence = action.load_sequence(settings.sequence, settings.threads)
+            first = next(iter(self._models.values()))
+            self._sequence = action.load_sequence(settings.sequence, settings.threads, first)
             grey = np.full((64, 64, 3), 128, np.uint8)
             for model in self._models.values():
                 model(grey, np.array([[8, 8, 56, 56]], np.float32), np.zeros((1, 17, 3)))
@@ -112,6 +114,8 @@ class Service:
     def load_rest(self) -> None:
         """What only clips and streams need, so that their first frame does not wait for it."""
         ByteTrack()(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        if self._sequence is not None:
+            self._sequence(np.zeros((1, *self._sequence.features.shape), np.float32))
 
     def recognizer(self, model: str | None = None, pose: str | None = None) -> Recognizer:
         """For the chosen networks; the default ones when not given.
@@ -145,9 +149,9 @@ class Service:
         return self._poses[pose].layout
 
     @property
-    def sequence(self) -> action.SequenceModel | bool:
-        """As `keyact.video.VideoRecognizer` takes it."""
-        return self._sequence or False
+    def sequence(self) -> action.SequenceModel | None:
+        """The network for clips and streams."""
+        return self._sequence
 
     async def recognize(
         self,

@@ -41,7 +41,7 @@ class ServeSettings(BaseModel):
     """Pose backends that clients may choose, the first one by default."""
     detector: str = "persondet-m"
     sequence: str | None = None
-    """Sequence network for videos; the default one, if there is one, when not given."""
+    """Sequence network for clips and streams; the default one when not given, ``none`` for none."""
     max_people: Positive = 50
     explain: bool = True
     """Answer ``/v1/explain``, which costs some hundred runs of the action model."""
@@ -57,7 +57,7 @@ class ServeSettings(BaseModel):
     queue: Annotated[int, Field(ge=0)] = 64
     """Photos that may wait; one more is refused with 429."""
     max_clips: Positive = 2
-    """Clips worked on at once; one more is refused with 429."""
+    """Clips and explanations worked on at once; one more is refused with 429."""
     max_streams: Positive = 4
     """Streams at once; one more is refused."""
     timeout: Seconds = 30.0
@@ -65,7 +65,7 @@ class ServeSettings(BaseModel):
     clip_timeout: Seconds = 600.0
     """Seconds a clip or an explanation may take; then 503."""
     idle_timeout: Seconds = 30.0
-    """Seconds without a frame after which a stream is closed."""
+    """Seconds without a frame, or without a byte of an upload, after which it is given up."""
     drain_timeout: Seconds = 30.0
     """Seconds that work in progress gets to end after SIGTERM."""
 
@@ -111,6 +111,11 @@ class ServeSettings(BaseModel):
                 "say --allow-anonymous if everybody there may use the server"
             )
         return self
+
+    @property
+    def requests(self) -> int:
+        """Requests with a body that may be in progress, those included that are being received."""
+        return self.workers + self.queue + self.max_clips
 
     @property
     def loopback(self) -> bool:

@@ -18,13 +18,16 @@ from keyact.results import FrameResult
 from keyact.serve.access import PROTOCOL
 from keyact.serve.service import Service, top, with_decoding
 from keyact.serve.uploads import decode_photo
+from keyact.serve.work import BusyError, LateError
 from keyact.timeline.evidence import STEP
+from keyact.timeline.offline import LEAST_RATE
+from keyact.track import ByteTrack
 from keyact.video import VideoRecognizer
 
 router = APIRouter()
 
 _TOP = 5
-_FPS = 10.0  # what the tracker expects of a webcam that is recognised on a CPU
+_FPS = 10.0  # what the tracker expects before it is told
 
 
 @dataclass
@@ -48,20 +51,15 @@ async def stream(
     if not service.ready:
         await socket.close(1012, "loading or shutting down; try again later")
         return
-    if service.streams >= service.settings.max_streams:
-        service.metrics.refused.labels("streams").inc()
-        await socket.close(1013, "too many streams; try again later")
-        return
     try:
         recognizer = service.recognizer(model, pose)
+        with service.streams.one():
+            await _Stream(service, socket, recognizer, track).run()
+    except BusyError as error:
+        service.metrics.refused.labels("streams").inc()
+        await socket.close(1013, str(error)[:120])
     except KeyactError as error:
         await socket.close(1008, str(error)[:120])
-        return
-    service.streams += 1
-    try:
-        await _Stream(service, socket, recognizer, track).run()
-    finally:
-        service.streams -= 1
 
 
 class _Stream:
@@ -71,17 +69,24 @@ class _Stream:
         self._service = service
         self._socket = socket
         self._recognizer = recognizer
+        sequence = service.sequence
+        self._tracker = ByteTrack(_FPS)
         self._video = (
-            VideoRecognizer(recognizer, _FPS, sequence=service.sequence, collect=False)
+            VideoRecognizer(
+                recognizer, sequence=sequence or False, tracker=self._tracker, collect=False
+            )
             if track
             else None
         )
+        # Of fewer frames nothing is ever settled: a cell of the timeline would be empty, or a
+        # window too thin for the sequence network.
+        self._slowest = STEP if sequence is None else min(sequence.step, 1 / LEAST_RATE)
         self._slot = _Slot()
         self._news = asyncio.Event()
         self._began = time.monotonic()
         self._dropped = 0
-        self._last = 0.0
-        self._interval = 0.0  # seconds between frames that are recognised, over the last few
+        self._last: float | None = None  # seconds of the last frame that was recognised
+        self._interval = 0.0  # seconds between those, over the last few
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -139,11 +144,16 @@ class _Stream:
                     timeout=self._service.settings.timeout,
                     patient=True,
                 )
+            except LateError as error:
+                # The frame may still be worked on, and the next one must not overtake it.
+                self._service.metrics.refused.labels("late").inc()
+                await self._socket.close(1013, f"{error}; try again later"[:120])
+                return
             except KeyactError as error:
                 answer["error"] = str(error)
             else:
                 self._service.metrics.seen(result)
-                answer["labels"] = self._labels(result)
+                answer |= self._settled(result)
                 answer["result"] = top(result, _TOP).model_dump(mode="json")
             answer["dropped"] = self._dropped
             answer["lag_ms"] = round((time.monotonic() - frame.arrived) * 1000, 1)
@@ -153,24 +163,40 @@ class _Stream:
         start = time.perf_counter()
         image = decode_photo(frame.data, f"frame {frame.number}", self._service.settings)
         decode = (time.perf_counter() - start) * 1000
-        result = self._recognizer(
-            image, source="stream", index=frame.number, timestamp=frame.arrived - self._began
-        )
+        seconds = frame.arrived - self._began
+        result = self._recognizer(image, source="stream", index=frame.number, timestamp=seconds)
         result = with_decoding(result, decode)
-        return result if self._video is None else self._video.push(result, image)
+        if self._video is None:
+            return result
+        self._pace(self._video, seconds)
+        return self._video.push(result, image)
 
-    def _labels(self, result: FrameResult) -> dict[str, str]:
-        """What each person does as far as it is settled, by number; it does not flicker."""
-        seconds = result.timestamp or 0.0
-        if self._last:
-            self._interval += 0.3 * (seconds - self._last - self._interval)
-        self._last = seconds
-        # With less than a frame per cell of the timeline nothing is ever settled, and "unknown"
-        # would say more than is known.
-        if self._video is None or self._interval > STEP:
-            return {}
+    def _pace(self, video: VideoRecognizer, seconds: float) -> None:
+        """Tell the tracker how fast frames come, and of a break."""
+        last, self._last = self._last, seconds
+        if last is None:
+            return
+        gap = seconds - last
+        if gap > video.lost:  # whoever is there now may be somebody else
+            self._tracker.forget()
+            return
+        self._interval += (0.3 if self._interval else 1.0) * (gap - self._interval)
+        self._tracker.fps = 1 / max(self._interval, 0.01)
+
+    def _settled(self, result: FrameResult) -> dict[str, Any]:
+        """By number of each person: what is settled, which does not flicker, and this moment."""
+        video = self._video
+        numbers = [one.track_id for one in result.people if one.track_id is not None]
+        if video is None:
+            return {"labels": {}, "now": {}}
+        slow = self._interval > self._slowest  # "unknown" would say more than is known
         return {
-            str(person.track_id): self._video.label(person.track_id)
-            for person in result.people
-            if person.track_id is not None
+            "labels": {} if slow else {str(number): video.label(number) for number in numbers},
+            "now": {str(number): _best(video.now(number)) for number in numbers},
         }
+
+
+def _best(probabilities: dict[str, float]) -> list[dict[str, Any]]:
+    """The most probable actions, in the form that results have them."""
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])[:_TOP]
+    return [{"label": label, "probability": round(value, 4)} for label, value in ranked]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import anyio
 import numpy as np
@@ -24,6 +24,8 @@ _FORM = "multipart/form-data"
 _UNSAFE = re.compile(r"[^\w .()+-]+")
 _TEXT = 2**20  # bytes of a form's boundaries and headers
 
+Kind: TypeAlias = Literal["photo", "clip"]
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -36,7 +38,7 @@ class Upload:
     file : where the bytes are until the request ends.
     """
 
-    kind: Literal["photo", "clip"]
+    kind: Kind
     name: str
     file: Path
 
@@ -65,8 +67,14 @@ def decode_photo(data: bytes, name: str, settings: ServeSettings) -> NDArray[np.
 
 
 @asynccontextmanager
-async def uploaded(request: Request, settings: ServeSettings) -> AsyncIterator[Upload]:
+async def uploaded(
+    request: Request, settings: ServeSettings, admit: Callable[[Kind], None]
+) -> AsyncIterator[Upload]:
     """The photo or clip of a request: the body itself, or the form's part ``file``.
+
+    Parameters
+    ----------
+    admit : told what it is as soon as that shows; what it raises refuses the rest.
 
     Raises
     ------
@@ -83,10 +91,10 @@ async def uploaded(request: Request, settings: ServeSettings) -> AsyncIterator[U
                     raise HTTPException(422, "the form has no file in its part named 'file'")
                 name = clean_name(part.filename)
                 chunks = _chunks(part)
-                kind = await _store(chunks, file, settings)
+                kind = await _store(chunks, file, settings, admit)
         else:
             name = clean_name(request.headers.get("x-file-name"))
-            kind = await _store(request.stream(), file, settings)
+            kind = await _store(request.stream(), file, settings, admit)
         yield Upload(kind, name, file)
 
 
@@ -96,7 +104,7 @@ def clean_name(name: str | None) -> str:
     return _UNSAFE.sub("_", base).strip(". ")[:100] or "upload"
 
 
-def sniff(head: bytes) -> Literal["photo", "clip"] | None:
+def sniff(head: bytes) -> Kind | None:
     """What a file is, by its first 16 bytes or more."""
     if head[4:8] == b"ftyp":
         return "photo" if head[8:12] in (b"avif", b"avis", b"heic", b"heix", b"mif1") else "clip"
@@ -126,10 +134,13 @@ async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
 
 
 async def _store(
-    chunks: AsyncIterator[bytes], file: Path, settings: ServeSettings
-) -> Literal["photo", "clip"]:
+    chunks: AsyncIterator[bytes],
+    file: Path,
+    settings: ServeSettings,
+    admit: Callable[[Kind], None],
+) -> Kind:
     """Write the bytes while they come; refuse as soon as they are the wrong ones or too many."""
-    kind: Literal["photo", "clip"] | None = None
+    kind: Kind | None = None
     head = b""
     total = 0
     async with await anyio.open_file(file, "wb") as out:
@@ -139,16 +150,20 @@ async def _store(
                 head += chunk
                 if len(head) >= 512:
                     kind = _known(head)
+                    admit(kind)
             limit = settings.max_photo_bytes if kind == "photo" else settings.max_clip_bytes
             if total > limit:
                 raise HTTPException(413, f"a {kind or 'file'} has at most {limit} bytes")
             await out.write(chunk)
     if not total:
         raise HTTPException(422, "the upload is empty")
-    return kind or _known(head)
+    if kind is None:  # a very small one
+        kind = _known(head)
+        admit(kind)
+    return kind
 
 
-def _known(head: bytes) -> Literal["photo", "clip"]:
+def _known(head: bytes) -> Kind:
     kind = sniff(head)
     if kind is None:
         raise HTTPException(

@@ -23,8 +23,7 @@ from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
 from keyact.serve.clips import Clip
 from keyact.serve.service import Service, top, with_decoding
-from keyact.serve.uploads import Upload, uploaded
-from keyact.serve.work import BusyError
+from keyact.serve.uploads import Kind, Upload, uploaded
 
 router = APIRouter(tags=["keyact"])
 
@@ -54,6 +53,7 @@ _BODY: dict[str, Any] = {
 }
 _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"description": "No such model or pose backend."},
+    408: {"description": "The upload stopped on the way."},
     413: {"description": "Too many bytes."},
     415: {"description": "Neither a photo nor a clip."},
     422: {"description": "Damaged, too many pixels or frames, or a wrong parameter."},
@@ -69,6 +69,7 @@ def models(request: Request) -> dict[str, Any]:
     settings, choice = service.settings, service.choice
     known = [(name, service.recognizer(name).action_model) for name in choice.models]
     layouts = {name: service.layout(name) for name in choice.poses}
+    sequence = service.sequence
     return {
         "version": version("keyact"),
         "models": [
@@ -80,6 +81,14 @@ def models(request: Request) -> dict[str, Any]:
             for name, model in known
         ],
         "poses": [{"name": name, "layout": layouts[name]} for name in choice.poses],
+        "sequence": None
+        if sequence is None
+        else {
+            "name": sequence.name,
+            "labels": list(sequence.labels),
+            "unknown_threshold": sequence.unknown_threshold,
+            "seconds": round(sequence.window, 3),
+        },
         "layouts": {
             name: {
                 "joints": list(get_layout(name).joints),
@@ -115,13 +124,15 @@ async def predict(
     service: Service = request.app.state.service
     recognizer = service.recognizer(model, pose)
     async with AsyncExitStack() as stack:
-        upload = await stack.enter_async_context(uploaded(request, service.settings))
+        stack.enter_context(service.requests.one())
+
+        def admit(kind: Kind) -> None:
+            if kind == "clip":
+                stack.enter_context(service.clips.one())
+
+        upload = await stack.enter_async_context(uploaded(request, service.settings, admit))
         if upload.kind == "photo":
             return await _photo(service, recognizer, upload, output, top_k)
-        if service.clips >= service.settings.max_clips:
-            raise BusyError(f"{service.clips} clips are being worked on; try again later")
-        service.clips += 1
-        stack.callback(_one_clip_less, service)
         clip = Clip(service, recognizer, upload, every)
         if output == "lines":
             return StreamingResponse(
@@ -164,13 +175,17 @@ async def explain(
     if not (settings.explain and can_explain()):
         raise HTTPException(404, "this server does not explain")
     recognizer = service.recognizer(model, pose)
-    async with uploaded(request, settings) as upload:
-        if upload.kind != "photo":
-            raise HTTPException(415, "explanations are of photos")
-        image = await service.work.run(upload.pixels, settings, timeout=settings.timeout)
+    with service.requests.one(), service.clips.one():
+        async with uploaded(request, settings, _only_photos) as upload:
+            image = await service.work.run(upload.pixels, settings, timeout=settings.timeout)
         result = await service.recognize(recognizer, image)
         work = partial(_explain, recognizer, image, result, person, label)
         return await service.work.run(work, timeout=settings.clip_timeout, patient=True)
+
+
+def _only_photos(kind: Kind) -> None:
+    if kind != "photo":
+        raise HTTPException(415, "explanations are of photos")
 
 
 def can_explain() -> bool:
@@ -241,7 +256,3 @@ async def _lines(clip: Clip, top_k: int, stack: AsyncExitStack) -> AsyncIterator
             return
         assert clip.timeline is not None
         yield clip.timeline.to_json() + "\n"
-
-
-def _one_clip_less(service: Service) -> None:
-    service.clips -= 1

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from keyact.errors import InputError, UnknownNameError
 from keyact.layouts import convert
+from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
 from keyact.serve.service import Service, top
+from keyact.serve.settings import ServeSettings
 from keyact.serve.tensors import HEADER, InferRequest, Tensor, read_request, write_response
 from keyact.serve.uploads import decode_photo
 
@@ -127,32 +129,37 @@ async def infer(request: Request, model: str, number: str = "1") -> Response:
     labels = _labels(service, model, number)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPException(415, "send the request as it is, without a Content-Encoding")
-    asked = read_request(await request.body(), request.headers.get(HEADER))
-    pose = asked.parameters.get("pose")
-    recognizer = service.recognizer(model, None if pose is None else str(pose))
-    photos = await _photos(service, asked)
-    results = await asyncio.gather(
-        *(
-            service.recognize(recognizer, photo, source=f"photo {i}", index=i)
-            for i, photo in enumerate(photos)
+    with service.requests.one():
+        body, length = await request.body(), request.headers.get(HEADER)
+
+        def read() -> tuple[InferRequest, Recognizer, list[NDArray[np.uint8]]]:
+            asked = read_request(body, length)
+            pose = asked.parameters.get("pose")
+            recognizer = service.recognizer(model, None if pose is None else str(pose))
+            return asked, recognizer, _photos(service.settings, asked)
+
+        # In a worker: a large body of JSON would keep all others waiting.
+        asked, recognizer, photos = await service.work.run(read, timeout=service.settings.timeout)
+        results = await asyncio.gather(
+            *(
+                service.recognize(recognizer, photo, source=f"photo {i}", index=i)
+                for i, photo in enumerate(photos)
+            )
         )
-    )
     outputs = _tensors(results, labels)
     if asked.outputs is not None:
         unknown = [name for name in asked.outputs if name not in outputs]
         if unknown:
             raise UnknownNameError("output", unknown[0], outputs)
         outputs = {name: outputs[name] for name in asked.outputs}
-    body, length = write_response(
+    answer, size = write_response(
         {"model_name": model, "model_version": number, "id": asked.id},
         outputs,
         asked.outputs or dict.fromkeys(outputs, asked.binary),
     )
-    if length is None:
-        return Response(body, media_type="application/json")
-    return Response(
-        body, media_type="application/octet-stream", headers={HEADER: str(length)}
-    )  # fmt: skip
+    if size is None:
+        return Response(answer, media_type="application/json")
+    return Response(answer, media_type="application/octet-stream", headers={HEADER: str(size)})
 
 
 def _labels(service: Service, model: str, number: str) -> tuple[str, ...]:
@@ -161,8 +168,7 @@ def _labels(service: Service, model: str, number: str) -> tuple[str, ...]:
     return tuple(service.recognizer(model).action_model.labels)
 
 
-async def _photos(service: Service, asked: InferRequest) -> list[NDArray[np.uint8]]:
-    settings = service.settings
+def _photos(settings: ServeSettings, asked: InferRequest) -> list[NDArray[np.uint8]]:
     if len(asked.inputs) != 1 or not asked.inputs.keys() <= {"encoded", "image"}:
         raise InputError("give one input: 'encoded' (files) or 'image' (pixels)")
     ((name, (tensor, parameters)),) = asked.inputs.items()
@@ -174,11 +180,7 @@ async def _photos(service: Service, asked: InferRequest) -> list[NDArray[np.uint
         for data in tensor:
             if len(data) > settings.max_photo_bytes:
                 raise HTTPException(413, f"a photo has at most {settings.max_photo_bytes} bytes")
-
-        def decode() -> list[NDArray[np.uint8]]:
-            return [decode_photo(data, f"photo {i}", settings) for i, data in enumerate(tensor)]
-
-        return await service.work.run(decode, timeout=settings.timeout)
+        return [decode_photo(data, f"photo {i}", settings) for i, data in enumerate(tensor)]
     if isinstance(tensor, list) or tensor.ndim != 4 or tensor.shape[3] != 3 or not tensor.size:
         raise InputError("input 'image' is UINT8 of shape (photos, height, width, 3)")
     if tensor.shape[1] * tensor.shape[2] > settings.max_pixels:

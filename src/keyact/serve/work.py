@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from time import monotonic
 from typing import Any, TypeVar
 
 from keyact.errors import KeyactError
@@ -20,6 +21,37 @@ class BusyError(KeyactError):
 
 class LateError(KeyactError):
     """The work was not done in time."""
+
+
+class Places:
+    """So many at once, one more is refused; belongs to one event loop.
+
+    Parameters
+    ----------
+    most : that may be taken.
+    what : what takes them, for the message.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self.taken = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a place.
+
+        Raises
+        ------
+        BusyError : all are taken.
+        """
+        if self.taken >= self._most:
+            raise BusyError(f"{self.taken} {self._what} are in progress; try again later")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
 
 
 class WorkQueue:
@@ -66,29 +98,32 @@ class WorkQueue:
         LateError : out of time.
         """
         if patient:
+            end = monotonic() + timeout
             try:
                 await asyncio.wait_for(self._turn.acquire(), timeout)
             except asyncio.TimeoutError:
                 raise LateError("no worker was free in time; try again later") from None
             try:
-                return await self._submit(work, arguments, timeout)
+                return await self._submit(work, arguments, max(0.0, end - monotonic()), timeout)
             finally:
                 self._turn.release()
         if self.held >= self._limit:
             raise BusyError(f"{self.held} photos are being worked on or wait; try again later")
-        return await self._submit(work, arguments, timeout)
+        return await self._submit(work, arguments, timeout, timeout)
 
     def close(self) -> None:
         """Start nothing more; what runs is waited for."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _submit(self, work: Callable[..., T], arguments: Any, timeout: float) -> T:
+    async def _submit(
+        self, work: Callable[..., T], arguments: Any, left: float, timeout: float
+    ) -> T:
         loop = asyncio.get_running_loop()
         future: Future[T] = self._pool.submit(copy_context().run, work, *arguments)
         self.held += 1
         future.add_done_callback(lambda _: _soon(loop, self._done))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(future), left)
         except asyncio.TimeoutError:
             raise LateError(f"not done within {timeout:g} seconds") from None
 

@@ -50,8 +50,8 @@ def _shake(picture: Picture, much: float, way: float, rng: Rng) -> Picture:
     line[length // 2] = 1
     middle = ((length - 1) / 2, (length - 1) / 2)
     turn = cv2.getRotationMatrix2D(middle, 180 * way, 1.0)
-    line = cv2.warpAffine(line, turn, (length, length))
-    return np.asarray(cv2.filter2D(picture, -1, line / max(float(line.sum()), 1e-6)), np.uint8)
+    turned = np.asarray(cv2.warpAffine(line, turn, (length, length)), np.float32)
+    return np.asarray(cv2.filter2D(picture, -1, turned / turned.sum()), np.uint8)
 
 
 def _small(picture: Picture, much: float, way: float, rng: Rng) -> Picture:

@@ -13,6 +13,8 @@ export function setToken(value) {
   token = value.trim();
 }
 
+export const hasToken = () => token !== "";
+
 function headers(more = {}) {
   return token ? { ...more, authorization: `Bearer ${token}` } : more;
 }

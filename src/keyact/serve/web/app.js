@@ -1,15 +1,15 @@
 // The page: what is shown, and what happens when somebody does something.
 import * as api from "./api.js";
-import { drawImportance, drawResult, place } from "./draw.js";
+import { drawImportance, drawResult, nice, place } from "./draw.js";
 import { element, people } from "./results.js";
 import { drawTimeline, segmentTexts, timeAt } from "./timeline.js";
 
 const get = (id) => document.getElementById(id);
 const view = Object.fromEntries([
-  "status", "progress", "stage", "empty", "photo", "video", "overlay", "timeline", "segments",
+  "status", "busy", "progress", "stop", "stage", "empty", "photo", "video", "overlay", "timeline", "segments",
   "timeline-part", "people", "figures", "downloads", "save-json", "save-annotated", "file", "drop",
-  "camera", "model", "pose", "every", "token", "token-field", "connect", "options", "theme",
-  "show-boxes", "show-bones", "show-labels", "show-joints", "show-joints-field", "version",
+  "camera", "model", "pose", "every", "token", "token-field", "connect", "options",
+  "sequence", "document", "show-boxes", "show-bones", "show-labels", "show-joints", "show-joints-field", "version",
 ].map((id) => [id, get(id)]));
 
 const state = {
@@ -19,9 +19,11 @@ const state = {
   frames: [], // results of a clip, in order; one of a photo
   timeline: null,
   result: null, // the one that is drawn
-  settled: null,
+  settled: null, // what each numbered person does, without flicker
+  now: null, // with the webcam: what speaks for each action at this moment
   chosen: null,
   explanation: null,
+  sheet: null, // the last frame that the webcam sent
   stop: null, // ends what runs
   seconds: 0,
 };
@@ -46,7 +48,14 @@ async function connect() {
     list.replaceChildren(...entries.map(({ name }) => element("option", { value: name }, name)));
     list.disabled = entries.length < 2;
   }
-  view.version.textContent = state.server.version;
+  const { sequence, version } = state.server;
+  view.sequence.hidden = !sequence;
+  if (sequence) {
+    view.sequence.textContent = `In clips and with the webcam, ${sequence.name} looks at movement, `
+      + `too: ${sequence.labels.length} actions such as ${sequence.labels.slice(0, 3).map(nice).join(", ")}.`;
+  }
+  view.version.textContent = version;
+  view.document.hidden = api.hasToken(); // a link cannot send it
   view["token-field"].hidden = view.connect.hidden = true;
   say("Ready for a photo, a clip or the webcam.");
 }
@@ -54,8 +63,8 @@ async function connect() {
 function reset(kind) {
   state.stop?.();
   Object.assign(state, {
-    kind, file: null, frames: [], timeline: null, result: null, settled: null, chosen: null,
-    explanation: null, stop: null, seconds: 0,
+    kind, file: null, frames: [], timeline: null, result: null, settled: null, now: null,
+    chosen: null, explanation: null, sheet: null, stop: null, seconds: 0,
   });
   for (const media of [view.photo, view.video]) {
     if (media.src.startsWith("blob:")) URL.revokeObjectURL(media.src);
@@ -64,7 +73,7 @@ function reset(kind) {
   }
   view.video.srcObject = null;
   view.empty.hidden = true;
-  view.downloads.hidden = view["timeline-part"].hidden = view.progress.hidden = true;
+  view.downloads.hidden = view["timeline-part"].hidden = view.busy.hidden = true;
   view.people.replaceChildren();
   view.segments.replaceChildren();
   view.figures.textContent = "";
@@ -105,6 +114,7 @@ function list() {
   view.people.replaceChildren(...people(result, {
     chosen: state.chosen,
     settled: state.settled,
+    now: state.now,
     explanation: state.explanation,
     choose: state.kind === "camera" ? null : (index) => {
       state.chosen = state.chosen === index ? null : index;
@@ -145,12 +155,11 @@ async function open(file) {
     await (clip ? openClip(file, ending.signal) : openPhoto(file, ending.signal));
     view.downloads.hidden = false;
   } catch (error) {
-    if (ending.signal.aborted) return;
+    if (ending.signal.aborted) return; // what is shown now is another's
     if (error.status === 401) await connect();
     say(`${file.name}: ${error.message}`, true);
-  } finally {
-    view.progress.hidden = true;
   }
+  view.busy.hidden = true;
 }
 
 async function openPhoto(file, signal) {
@@ -160,12 +169,14 @@ async function openPhoto(file, signal) {
   view.photo.hidden = false;
   view.photo.alt = `The photo ${file.name}`;
   const found = await api.predictPhoto(file, options(), signal);
-  await view.photo.decode().catch(() => { view.photo.hidden = true; });
+  const shown = await view.photo.decode().then(() => true, () => false);
+  signal.throwIfAborted();
+  view.photo.hidden = !shown;
   state.frames = [found];
   view.figures.textContent = summary(found);
   show(found);
   say(`Done: ${found.people.length} found in ${file.name}.`
-    + (view.photo.hidden ? " This browser cannot show the photo itself." : ""));
+    + (!shown ? " This browser cannot show the photo itself." : ""));
 }
 
 async function openClip(file, signal) {
@@ -173,10 +184,11 @@ async function openClip(file, signal) {
   view.video.hidden = false;
   view.video.controls = true;
   view.progress.removeAttribute("value");
-  view.progress.hidden = false;
+  view.busy.hidden = false;
   say(`Recognising ${file.name} …`);
   const every = view.every.value;
   for await (const found of api.predictClip(file, { ...options(), every }, signal)) {
+    signal.throwIfAborted();
     if (found.people && found.timings_ms) {
       state.frames.push(found);
       state.seconds = Math.max(state.seconds, found.timestamp ?? 0);
@@ -187,7 +199,9 @@ async function openClip(file, signal) {
       state.timeline = found;
     }
   }
-  state.seconds = state.timeline?.seconds ?? state.seconds;
+  if (!state.timeline) throw new Error("the answer broke off");
+  state.seconds = state.timeline.seconds;
+  view.figures.textContent = `${state.frames.length} frames · ${state.timeline.models.join(" and ")}`;
   view["timeline-part"].hidden = false;
   const texts = segmentTexts(state.timeline);
   view.segments.replaceChildren(...texts.map(({ text }) => element("li", {}, text)));
@@ -250,34 +264,37 @@ async function explain(index) {
 
 async function startCamera() {
   reset("camera");
-  let media;
-  try {
-    media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
-  } catch (error) {
-    view.empty.hidden = false;
-    return say(`The webcam cannot be used: ${error.message}`, true);
-  }
-  const video = view.video;
-  video.srcObject = media;
-  video.hidden = false;
-  video.controls = false;
-  await video.play();
-  const sheet = document.createElement("canvas");
-  const socket = api.openStream(options());
-  let running = true, waiting = 0, answered = [], last = -1;
+  const video = view.video, sheet = document.createElement("canvas");
+  let running = true, media = null, socket = null;
+  let waiting = 0, answered = [], last = -1, told = "";
   const stop = (text, bad = false) => {
     if (!running) return;
     running = false;
-    media.getTracks().forEach((track) => track.stop());
-    socket.close();
-    view.camera.setAttribute("aria-pressed", "false");
+    media?.getTracks().forEach((track) => track.stop());
+    socket?.close();
+    view.camera.classList.remove("on");
     view.camera.textContent = "Start the webcam";
     if (text) say(text, bad);
   };
   state.stop = () => stop("");
-  view.camera.setAttribute("aria-pressed", "true");
+  view.camera.classList.add("on");
   view.camera.textContent = "Stop the webcam";
   say("Connecting …");
+  try {
+    if (!navigator.mediaDevices) throw new Error("browsers allow it on https and on this machine only");
+    media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
+  } catch (error) {
+    if (running) view.empty.hidden = false;
+    return stop(`The webcam cannot be used: ${error.message}`, true);
+  }
+  if (!running) return media.getTracks().forEach((track) => track.stop());
+  video.srcObject = media;
+  video.hidden = false;
+  video.controls = false;
+  await video.play().catch(() => {}); // it is replaced by another at once
+  if (!running) return;
+  state.sheet = sheet;
+  socket = api.openStream(options());
 
   const send = () => {
     if (!running) return;
@@ -301,11 +318,17 @@ async function startCamera() {
     const passed = found.frame - last;
     last = found.frame;
     waiting = Math.max(0, waiting - Math.max(1, passed));
+    if (!running) return;
     if (found.error) return say(found.error, true);
     const now = performance.now();
     answered = [...answered.filter((time) => now - time < 2000), now];
     state.settled = found.labels;
+    state.now = found.now;
     state.frames = [found.result];
+    const settled = Object.entries(found.labels).filter(([, label]) => label !== "unknown")
+      .map(([number, label]) => `#${number}: ${nice(label)}`).join(", ");
+    if (settled && settled !== told) say(settled); // also for those who only hear the page
+    told = settled || told;
     view.downloads.hidden = false;
     view.figures.textContent = `${(answered.length / 2).toFixed(1)} frames/s · `
       + `${Math.round(found.lag_ms)} ms behind · ${found.dropped} dropped · ${summary(found.result)}`;
@@ -315,6 +338,8 @@ async function startCamera() {
     stop(event.reason ? `The stream ended: ${event.reason}` : "The stream ended.", event.code !== 1000);
   });
 }
+
+const cameraIsOn = () => view.camera.classList.contains("on");
 
 function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });
@@ -336,7 +361,7 @@ view["save-annotated"].addEventListener("click", async () => {
     sheet.width = state.result.width;
     sheet.height = state.result.height;
     const context = sheet.getContext("2d");
-    context.drawImage(view.video, 0, 0, sheet.width, sheet.height);
+    context.drawImage(state.sheet, 0, 0, sheet.width, sheet.height);
     context.drawImage(view.overlay, 0, 0, sheet.width, sheet.height);
     return sheet.toBlob((blob) => save(blob, "webcam.png"), "image/png");
   }
@@ -357,17 +382,24 @@ view["save-annotated"].addEventListener("click", async () => {
 
 view.file.addEventListener("change", () => { open(view.file.files[0]); view.file.value = ""; });
 view.camera.addEventListener("click", () => {
-  if (view.camera.getAttribute("aria-pressed") === "true") state.stop?.(), say("The webcam is off.");
+  if (cameraIsOn()) state.stop(), say("The webcam is off.");
   else if (state.server) startCamera();
+});
+view.stop.addEventListener("click", () => {
+  state.stop?.();
+  view.busy.hidden = true;
+  say(`Stopped after ${state.frames.length} frames.`);
+  view.status.focus();
 });
 view.options.addEventListener("submit", (event) => {
   event.preventDefault();
   api.setToken(view.token.value);
   connect();
 });
-for (const chosen of [view.model, view.pose]) {
+for (const chosen of [view.model, view.pose, view.every]) {
   chosen.addEventListener("change", () => {
-    if (state.kind === "camera" && view.camera.getAttribute("aria-pressed") === "true") startCamera();
+    if (chosen === view.every && state.kind !== "clip") return;
+    if (cameraIsOn()) startCamera();
     else if (state.file) open(state.file);
   });
 }
@@ -407,21 +439,8 @@ new ResizeObserver(() => {
   if (state.timeline) drawTimeline(view.timeline, state.timeline, state.seconds, view.video.currentTime || 0);
 }).observe(view.stage);
 
-// Dark or light: the system's choice until somebody makes another.
-const system = matchMedia("(prefers-color-scheme: dark)");
-function theme(dark) {
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-  view.theme.setAttribute("aria-pressed", String(dark));
+document.addEventListener("theme", () => {
   if (state.timeline) drawTimeline(view.timeline, state.timeline, state.seconds, view.video.currentTime || 0);
-}
-let own = null;
-try { own = localStorage.getItem("theme"); } catch { /* storage may be switched off */ }
-theme(own ? own === "dark" : system.matches);
-system.addEventListener("change", () => { if (!own) theme(system.matches); });
-view.theme.addEventListener("click", () => {
-  own = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  try { localStorage.setItem("theme", own); } catch { /* not kept, then */ }
-  theme(own === "dark");
 });
 
 connect();

@@ -26,15 +26,18 @@ export function bars(actions) {
   return list;
 }
 
-export function people(result, { chosen, settled, choose, explain, explanation }) {
+export function people(result, { chosen, settled, now, choose, explain, explanation }) {
   const cards = result.people.map((person, index) => {
     const title = actionText(person, settled?.[person.track_id]);
     const who = person.track_id === null ? `Person ${index + 1}` : `#${person.track_id}`;
     const posture = person.posture && person.posture !== "unknown" ? ` · ${nice(person.posture)}` : "";
     const card = element("article", { class: "person" },
       element("h3", {}, title, element("span", {}, who + posture)));
-    if (settled) card.append(element("p", { class: "hint" }, "This frame alone:"));
-    card.append(bars(person.actions));
+    const moment = now?.[person.track_id];
+    if (settled) {
+      card.append(element("p", { class: "hint" }, moment ? "At this moment:" : "This frame alone:"));
+    }
+    card.append(bars(moment ?? person.actions));
     card.style.borderLeftColor = colour(key(person, index));
     card.classList.toggle("chosen", chosen === index);
     const tools = element("div", { class: "tools" });
