@@ -1,22 +1,25 @@
 """What the server costs: throughput and latency beside the bare pipeline, lag, memory, start.
 
-    python benchmarks/serving.py                                 # everything, about ten minutes
+    python benchmarks/serving.py                                 # everything, about 20 minutes
     python benchmarks/serving.py --only clients --seconds 5 --out /tmp/serving.csv
 
 Measured on this machine alone, over the loopback, each part bounded in time or frames:
 
 start    seconds from the command to the first "ready", and to the first answer
 clients  photos per second, p50 and p99 of the answer at 1, 8, 32 and 100 clients that each send
-         the next photo when the last is answered; before and after each number of clients the bare
-         pipeline works on the same bytes, in this process, one photo at a time and in as many
-         threads as there are CPUs; `ratio` is the server's rate over the better of the two means
-         (for one client: over the first)
+         the next photo when the last is answered. Right before and right after each number of
+         clients the bare pipeline works on the same bytes in a process of its own: from bytes in
+         memory to a line of JSON. `ratio` is the server's rate over the mean of the two.
 batches  the same at 8 clients without batching (--batch 1)
 stream   a stream of 30 frames per second: lag, frames dropped, and how far behind results were
-memory   resident memory over --frames photos: after a tenth of them, and at the end
+memory   resident memory over --frames pictures, half of them photos and half frames of a stream:
+         after a tenth of them, at the end, and the straight line through what lies between
 
-Every part starts a server of its own. The clients take CPU from the server, as they would not on
-another machine.
+Threads are the same on both sides. Many clients: one thread per run of a network, and for the bare
+pipeline as many photos at once as there are CPUs, or one at a time on all CPUs if that is faster
+here. One client: one thread per run, and one photo at a time; then all CPUs per run on both sides.
+OpenCV gets one thread on both. Every part starts servers of its own. The clients take CPU from the
+server, as they would not on another machine.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ import argparse
 import csv
 import http.client
 import json
+import math
 import os
 import platform
 import re
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +45,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("start", "clients", "batches", "stream", "memory")
 CPUS = os.cpu_count() or 1
+# Also of OpenCV's pools, in servers and in the bare pipeline.
+PINNED = {"OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+WARM_UP = 3  # photos
 
 Row = tuple[str, str, float]  # what, unit, value
 
@@ -68,7 +74,9 @@ def server(*options: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "keyact", "serve", "--port", "0", "--log", "off",
                "--queue", "512", "--timeout", "120", *options]  # fmt: skip
     start = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | PINNED
+    ) as process:
         assert process.stderr is not None
         try:
             line = process.stderr.readline()
@@ -113,149 +121,184 @@ def load(running: Server, photos: Sequence[bytes], clients: int, seconds: float)
         return [one for taken in pool.map(client, range(clients)) for one in taken]
 
 
-class Bare:
-    """The pipeline without a server: bytes in, a line of JSON out."""
+BARE = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from keyact import Recognizer
 
-    def __init__(self) -> None:
-        from keyact import Recognizer
-
-        self._one = Recognizer().warm_up()
-        self._many = Recognizer(threads=1).warm_up()
-
-    def rates(self, photos: Sequence[bytes], seconds: float) -> tuple[float, float]:
-        """Photos per second: one at a time, and in as many threads as CPUs."""
-        return (
-            self._rate(self._one, photos, 1, seconds),
-            self._rate(self._many, photos, CPUS, seconds),
-        )
-
-    def _rate(
-        self, recognizer: Callable[..., object], photos: Sequence[bytes], jobs: int, seconds: float
-    ) -> float:
-        start = time.perf_counter()
-
-        def work(number: int) -> int:
-            done = 0
-            while time.perf_counter() - start < seconds:
-                recognizer(photos[(number + done) % len(photos)]).to_json()  # type: ignore[attr-defined]
-                done += 1
-            return done
-
-        with ThreadPoolExecutor(jobs) as pool:
-            done = sum(pool.map(work, range(jobs)))
-        return done / (time.perf_counter() - start)
+threads, jobs, warm_up = map(int, sys.argv[1:4])
+seconds = float(sys.argv[4])
+photos = [Path(name).read_bytes() for name in sys.argv[5:]]
+recognizer = Recognizer(threads=threads).warm_up()
+with ThreadPoolExecutor(jobs) as pool:
+    def work(number):
+        done = 0
+        while time.perf_counter() - start < seconds:
+            recognizer(photos[(number + done) % len(photos)]).to_json()
+            done += 1
+        return done
+    for _ in range(warm_up):
+        recognizer(photos[0])
+    start = time.perf_counter()
+    done = sum(pool.map(work, range(jobs)))
+    print(done / (time.perf_counter() - start))
+"""
+"""The pipeline without a server: bytes in, a line of JSON out; prints photos per second."""
 
 
-def start_up(options: argparse.Namespace, photos: Sequence[bytes]) -> list[Row]:
+def bare(photos: Sequence[Path], threads: int, jobs: int, seconds: float) -> float:
+    """Photos per second of a process of its own, which is gone before a server is measured."""
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(threads), str(jobs), str(WARM_UP), str(seconds),
+         *map(str, photos)],
+        env=os.environ | PINNED, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout)
+
+
+def start_up(options: argparse.Namespace, files: Sequence[Path]) -> list[Row]:
     ready, answered = [], []
+    photo = files[0].read_bytes()
     for _ in range(options.starts):
         with server() as running:
             ready.append(running.ready_after)
             begun = time.perf_counter()
-            predict(running.connect(), photos[0])
+            predict(running.connect(), photo)
             answered.append(running.ready_after + time.perf_counter() - begun)
     return [
         ("start, until ready", "s", statistics.median(ready)),
+        ("start, until ready, slowest", "s", max(ready)),
         ("start, until the first answer", "s", statistics.median(answered)),
     ]
 
 
 def clients(
-    options: argparse.Namespace, photos: Sequence[bytes], more: Sequence[str] = ()
+    options: argparse.Namespace, files: Sequence[Path], more: Sequence[str] = ()
 ) -> list[Row]:
-    bare = Bare()
+    photos = [file.read_bytes() for file in files]
     rows: list[Row] = []
-    numbers = options.clients if not more else [8]
-    name = "" if not more else ", no batching"
-    with server(*more) as running:
-        load(running, photos, 4, min(2.0, options.seconds))  # warm-up
-        for number in numbers:
-            before = bare.rates(photos, options.seconds / 4)
+    batched = not more
+    # Clients, threads of one run, and the (threads, jobs) of the bare pipeline.
+    many = ((1, CPUS), (CPUS, 1))
+    cases: list[tuple[int, int, Sequence[tuple[int, int]]]] = []
+    if batched and 1 in options.clients:
+        cases += [(1, threads, ((threads, 1),)) for threads in sorted({1, CPUS})]
+    cases += [(number, 1, many) for number in (options.clients if batched else [8]) if number > 1]
+    for number, threads, ways in cases:
+        what = f"{number} clients" if number > 1 else f"1 client, {threads} thread(s)"
+        what += "" if batched else ", no batching"
+        before = [bare(files, *way, options.seconds / 2) for way in ways]
+        with server("--threads", str(threads), *more) as running:
+            load(running, photos, min(number, 4), min(2.0, options.seconds))  # warm-up
             start = time.perf_counter()
             taken = load(running, photos, number, options.seconds)
             rate = len(taken) / (time.perf_counter() - start)
-            after = bare.rates(photos, options.seconds / 4)
-            single, parallel = (statistics.mean(pair) for pair in zip(before, after, strict=True))
-            percentiles = statistics.quantiles(taken, n=100) if len(taken) > 1 else taken * 99
-            what = f"{number} clients{name}"
-            best = single if number == 1 else max(single, parallel)
-            rows += [
-                (f"{what}: rate", "photos/s", rate),
-                (f"{what}: bare, one at a time", "photos/s", single),
-                (f"{what}: bare, {CPUS} threads", "photos/s", parallel),
-                (f"{what}: ratio", "x", rate / best),
-                (f"{what}: p50", "ms", percentiles[49] * 1000),
-                (f"{what}: p99", "ms", percentiles[98] * 1000),
-            ]
+        after = [bare(files, *way, options.seconds / 2) for way in ways]
+        best = max(statistics.mean(pair) for pair in zip(before, after, strict=True))
+        p50, p99 = percentiles(taken, 50, 99)
+        rows += [
+            (f"{what}: rate", "photos/s", rate),
+            (f"{what}: bare pipeline", "photos/s", best),
+            (f"{what}: ratio", "x", rate / best),
+            (f"{what}: p50", "ms", p50 * 1000),
+            (f"{what}: p99", "ms", p99 * 1000),
+        ]
     return rows
 
 
-def stream(options: argparse.Namespace, photos: Sequence[bytes]) -> list[Row]:
+def percentiles(values: Sequence[float], *wanted: int) -> list[float]:
+    """Of few values as well."""
+    if len(values) < 2:
+        return [values[0]] * len(wanted) if values else [math.nan] * len(wanted)
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return [cuts[percent - 1] for percent in wanted]
+
+
+def stream(options: argparse.Namespace, files: Sequence[Path]) -> list[Row]:
     from websockets.sync.client import connect
 
-    sent: dict[int, float] = {}
+    photo = files[0].read_bytes()
+    sent: list[float] = []  # when; frame 0 is the warm-up
     lags: list[float] = []
     behind: list[int] = []
     dropped = 0
     with server() as running, connect(f"ws://127.0.0.1:{running.port}/v1/stream") as socket:
-        socket.send(photos[0])  # warm-up
-        socket.recv(60)
+
+        def send() -> None:
+            sent.append(time.perf_counter())
+            socket.send(photo)
 
         def read() -> None:
             nonlocal dropped
             try:
                 while True:
-                    answer = json.loads(socket.recv(2))
-                    lags.append(time.perf_counter() - sent[answer["frame"]])
-                    behind.append(max(sent) - answer["frame"])
+                    answer = json.loads(socket.recv(5))
+                    now, newest = time.perf_counter(), len(sent) - 1
+                    if "error" in answer:
+                        raise RuntimeError(answer["error"])
+                    lags.append(now - sent[answer["frame"]])
+                    behind.append(newest - answer["frame"])
                     dropped = answer["dropped"]
             except TimeoutError:
-                return
+                return  # the last one was answered long ago
 
-        reader = threading.Thread(target=read)
-        reader.start()
-        begun = time.perf_counter()
-        number = 1
-        while (now := time.perf_counter()) - begun < options.seconds:
-            sent[number] = now
-            socket.send(photos[0])
-            number += 1
-            time.sleep(max(0.0, begun + number / 30 - time.perf_counter()))
-        reader.join(30)
-    percentiles = statistics.quantiles(lags, n=100)
+        for _ in range(WARM_UP):
+            send()
+            socket.recv(60)
+        with ThreadPoolExecutor(1) as pool:
+            reader = pool.submit(read)
+            begun, first = time.perf_counter(), len(sent)
+            while time.perf_counter() - begun < options.seconds and not reader.done():
+                send()
+                time.sleep(max(0.0, begun + (len(sent) - first) / 30 - time.perf_counter()))
+            seconds = time.perf_counter() - begun
+            reader.result()
+    p50, p95, p99 = percentiles(lags, 50, 95, 99)
     return [
-        ("stream, sent", "frames/s", len(sent) / options.seconds),
-        ("stream, answered", "frames/s", len(lags) / options.seconds),
+        ("stream, sent", "frames/s", (len(sent) - first) / seconds),
+        ("stream, answered", "frames/s", len(lags) / seconds),
         ("stream, dropped", "frames", dropped),
-        ("stream, lag p50", "ms", percentiles[49] * 1000),
-        ("stream, lag p95", "ms", percentiles[94] * 1000),
+        ("stream, lag p50", "ms", p50 * 1000),
+        ("stream, lag p95", "ms", p95 * 1000),
+        ("stream, lag p99", "ms", p99 * 1000),
         ("stream, frames sent since the answered one, most", "frames", max(behind)),
     ]
 
 
-def memory(options: argparse.Namespace, photos: Sequence[bytes]) -> list[Row]:
-    early = max(1, options.frames // 10)
-    with server() as running:
+def memory(options: argparse.Namespace, files: Sequence[Path]) -> list[Row]:
+    from websockets.sync.client import connect
 
-        def send(count: int) -> None:
-            share = [count // CPUS + (i < count % CPUS) for i in range(CPUS)]
+    photos = [file.read_bytes() for file in files]
+    steps = [max(1, options.frames * i // 10) for i in range(1, 11)]
+    with server() as running, connect(f"ws://127.0.0.1:{running.port}/v1/stream") as socket:
+        connection = running.connect()
 
-            def client(number: int) -> None:
-                connection = running.connect()
-                for turn in range(share[number]):
-                    predict(connection, photos[turn % len(photos)])
+        def post(count: int) -> None:
+            for turn in range(count):
+                predict(connection, photos[turn % len(photos)])
 
-            with ThreadPoolExecutor(CPUS) as pool:
-                list(pool.map(client, range(CPUS)))
+        def show(count: int) -> None:
+            for turn in range(count):
+                socket.send(photos[turn % len(photos)])
+                if "error" in (answer := json.loads(socket.recv(60))):
+                    raise RuntimeError(answer["error"])
 
-        send(early)
-        first = running.rss()
-        send(options.frames - early)
-        last = running.rss()
+        rss, done = [], 0
+        with ThreadPoolExecutor(2) as pool:
+            for step in steps:
+                half = (step - done) // 2
+                both = [pool.submit(post, step - done - half), pool.submit(show, half)]
+                for one in both:
+                    one.result()
+                done = step
+                rss.append(running.rss())
+    slope = statistics.linear_regression(steps, rss).slope if len(set(steps)) > 1 else 0.0
     return [
-        (f"memory after {early} photos", "MiB", first),
-        (f"memory after {options.frames} photos", "MiB", last),
-        ("memory, growth", "MiB", last - first),
+        (f"memory after {steps[0]} pictures", "MiB", rss[0]),
+        (f"memory after {steps[-1]} pictures", "MiB", rss[-1]),
+        ("memory, most", "MiB", max(rss)),
+        ("memory, growth", "MiB per 1000 pictures", slope * 1000),
     ]
 
 
@@ -273,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("at most 300 seconds and 500 clients")
     from keyact.cli.demo import demo_photo
 
-    photos = [path.read_bytes() for path in options.photos or [demo_photo()]]
+    photos = options.photos or [demo_photo()]
     work: dict[str, Callable[[], list[Row]]] = {
         "start": lambda: start_up(options, photos),
         "clients": lambda: clients(options, photos),
@@ -290,14 +333,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if part in options.only:
             found = work[part]()
             for what, unit, value in found:
-                print(f"{what:<52} {value:>10.2f} {unit}", flush=True)
+                print(f"{what:<52} {value:>10.3f} {unit}", flush=True)
             rows += found
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["what", "value", "unit", "setting"])
+        writer.writerow(["what", "unit", "value", "setting"])
         for what, unit, value in rows:
-            writer.writerow([what, f"{value:.3f}", unit, setting])
+            writer.writerow([what, unit, f"{value:.3f}", setting])
     print(f"wrote {options.out}")
 
 

@@ -139,7 +139,8 @@ def _python_page(title: str, files: list[Path]) -> str:
         if module != title:
             parts.append(f"## {module}\n")
         level = 2 if module == title else 3
-        parts.append(_directive(module, level, members="false", show_root_heading="false"))
+        hidden = {"members": "false", "show_root_heading": "false", "show_root_toc_entry": "false"}
+        parts.append(_directive(module, level, **hidden))
         for name in _public(file):
             if (PACKAGE / name / "__init__.py").is_file() and module == "keyact":
                 page = f"[keyact.{name}](keyact.{name}.md)"

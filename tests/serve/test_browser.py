@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from serve_case import encoded, picture, running
 
+from keyact.cli.demo import demo_photo
+from keyact.media.image import load_image
 from keyact.media.video import iter_frames
+from keyact.results import FrameResult
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs: pip install playwright")
 CHROMIUM = os.environ.get("KEYACT_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -30,29 +33,43 @@ FLAGS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the fake camera shows: a real clip when there is one, else one made here."""
-    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    shared = Path(os.environ.get("KEYACT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-    real = shared / "data" / "media" / "video" / "exercise.avi"
-    if os.environ.get("KEYACT_REAL") and real.is_file():
-        frames = [image for _, _, image in iter_frames(real, 3, 30)]
-    else:
-        frames = [np.ascontiguousarray(picture(i)[..., ::-1]) for i in range(24)]
+def camera(path: Path, frames: list[np.ndarray]) -> Path:
+    """What Chromium's fake camera plays again and again."""
     frames = [cv2.resize(frame, (640, 480)) for frame in frames]
     path.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
     return path
 
 
+def people() -> list[np.ndarray]:
+    """A real clip, three people who exercise; without one, the camera pans over a real photo."""
+    shared = Path(os.environ.get("KEYACT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+    clip = shared / "data" / "media" / "video" / "exercise.avi"
+    if clip.is_file():
+        return [image for _, _, image in iter_frames(clip, 2, 40)]
+    photo = load_image(demo_photo())
+    height, width = photo.shape[:2]
+    high = width * 3 // 4
+    return [photo[y : y + high] for y in np.linspace(0, (height - high) // 2, 40).astype(int)]
+
+
 @pytest.fixture(scope="module")
-def browser(camera: Path) -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
-        )
-        yield browser
-        browser.close()
+        yield play.chromium
+
+
+def launch(chromium: Any, shown: Path) -> Any:
+    return chromium.launch(
+        executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-video-capture={shown}"]
+    )
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    frames = [np.ascontiguousarray(picture(i)[..., ::-1]) for i in range(24)]
+    browser = launch(chromium, camera(tmp_path_factory.mktemp("camera") / "c.mjpeg", frames))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -181,6 +198,39 @@ def test_the_webcam(page: Any) -> None:
     assert page.evaluate("document.getElementById('video').srcObject.active") is False
 
 
+def test_a_clip_can_be_stopped(page: Any, clip: Path) -> None:
+    page.route("**/v1/predict?*", lambda route: None)  # an answer that never comes
+    upload(page, "walk.mp4", "video/mp4", clip.read_bytes())
+    page.click("#stop")
+    page.get_by_text("Stopped after 0 frames.").wait_for()
+    assert page.locator("#progress").is_hidden()
+    page.unroute("**/v1/predict?*")
+    upload(page, "one.png", "image/png", encoded())
+    page.get_by_text("Done: 1 found").wait_for()
+
+
+def test_real_people_before_the_webcam(chromium: Any, tmp_path: Path) -> None:
+    """The bundled networks, the one for movement among them."""
+    with running(log="off") as (where, _):
+        browser = launch(chromium, camera(tmp_path / "people.mjpeg", people()))
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(where)
+        page.get_by_text("penn-tcn looks at movement").wait_for()
+        page.click("#camera")
+        page.locator("#people", has_text=re.compile("#1.*At this moment:", re.DOTALL)).wait_for()
+        assert painted(page) > 200
+        names = page.locator("#people dt").all_inner_texts()
+        with page.expect_download() as waiting:
+            page.click("#save-json")
+        result = FrameResult.from_json(Path(waiting.value.path()).read_text("utf-8"))
+        shot(page, "people-light")
+        page.click("#camera")
+        browser.close()
+    assert names and not any("_" in name for name in names)
+    assert any((one.keypoints[:, 2] > 0.5).sum() >= 5 for one in result.people)
+
+
 def test_a_bad_file_is_told(page: Any) -> None:
     upload(page, "note.png", "image/png", b"not a photo at all")
     page.locator("#status.bad").wait_for()
@@ -204,6 +254,9 @@ def test_dark_and_light(page: Any) -> None:
     upload(page, "one.png", "image/png", encoded())
     page.get_by_text("Done: 1 found").wait_for()
     shot(page, "photo-dark")
+    page.set_viewport_size({"width": 375, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375  # of a phone
+    shot(page, "phone-dark")
     page.reload()
     assert page.get_attribute("html", "data-theme") == "dark"
 

@@ -4,14 +4,15 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
 from serve_case import encoded, picture
 
 from keyact.results import FrameResult
+from keyact.serve import stream
 
-clock = time.monotonic
 sync = pytest.importorskip("websockets.sync.client", reason="needs the extra serve")
 Start = Callable[..., tuple[str, Any]]
 
@@ -47,19 +48,32 @@ def test_frames_in_results_out(live: str) -> None:
     assert times == sorted(times)  # type: ignore[type-var]
 
 
-def test_a_sequence_network_looks_at_streams(start: Start, moving: dict[str, Any]) -> None:
+def test_a_sequence_network_looks_at_streams(
+    start: Start, moving: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count()
+    monkeypatch.setattr(stream, "monotonic", lambda: next(calls) / 20)  # two per frame: 10 fps
     address, _ = start(sequence=moving["sequence"])
-    frame, end = encoded(form="JPEG"), time.monotonic() + 60
-    settled = None
     with connect(address) as socket:
-        while settled in (None, "unknown") and time.monotonic() < end:
-            answer = ask(socket, frame)
-            settled = answer["labels"].get("1")
-            time.sleep(0.05)
-    assert settled in ("arms_up", "arms_down")
-    best, *others = answer["now"]["1"]
-    assert best["label"] == settled
+        answers = [ask(socket, encoded(form="JPEG")) for _ in range(30)]
+    settled = [answer["labels"].get("1", "unknown") for answer in answers]
+    assert list(dict.fromkeys(settled)) == ["unknown", "arms_up"]  # then it stays
+    assert answers[-1]["result"]["people"][0]["settled"] == "arms_up"
+    best, *others = answers[-1]["now"]["1"]
+    assert best["label"] == "arms_up"
     assert {one["label"] for one in others} >= {"red", "green", "blue"}  # both networks' actions
+
+
+def test_nothing_is_said_to_be_settled_of_a_slow_stream(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count()
+    monkeypatch.setattr(stream, "monotonic", lambda: next(calls) / 4)  # 2 fps
+    address, _ = start()
+    with connect(address) as socket:
+        answers = [ask(socket, encoded(form="JPEG")) for _ in range(4)]
+    assert all(answer["labels"] == {} for answer in answers[1:])
+    assert answers[-1]["now"]["1"][0]["label"] == "red"
 
 
 def test_a_frame_that_is_late_ends_the_stream(start: Start) -> None:
@@ -76,11 +90,23 @@ def test_a_frame_that_is_late_ends_the_stream(start: Start) -> None:
     assert 'keyact_refused_total{reason="late"} 1.0' in text
 
 
-def test_a_break_makes_new_people(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    from keyact.serve import stream
+def test_an_error_inside_ends_the_stream(start: Start) -> None:
+    address, service = start()
 
+    def fail(image: Any) -> Any:
+        raise RuntimeError("secret detail")
+
+    recognizer = service.recognizer()
+    recognizer._chosen = (*recognizer._chosen[:2], fail)
+    recognizer.__dict__.pop("_detector", None)
+    with connect(address) as socket:
+        socket.send(encoded())
+        assert closed(socket) == 1011
+
+
+def test_a_break_makes_new_people(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     ahead = 0.0
-    monkeypatch.setattr(stream.time, "monotonic", lambda: clock() + ahead)
+    monkeypatch.setattr(stream, "monotonic", lambda: time.monotonic() + ahead)
     address, _ = start()
     with connect(address) as socket:
         numbers = [ask(socket, encoded())["result"]["people"][0]["track_id"] for _ in range(3)]

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from keyact.action.keypoint_fusion import PHOTO_PEOPLE, largest, person_crops, whole_photo
-from keyact.train import Augment, augment
+from keyact.train import Augment
+from keyact.train.augment import augmented
 from keyact.train.photos import CROP_MARGIN
 from training.keypoint_fusion.model import JOINTS, SIZE
 
@@ -73,16 +74,18 @@ def samples_of(
     return np.repeat(context, len(crops), 0), crops, points
 
 
-def augmented(photos: Photos, i: int, settings: Augment, rng: np.random.Generator):
-    """One training sample: context, crop (SIZE, SIZE, 3) RGB and keypoints (17, 3)."""
-    photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
-    return augment.augmented(*photo, SIZE, CROP_MARGIN, settings, rng)[:3]
-
-
 def batches(
-    photos: Photos, size: int, seed: int, start_step: int = 0, settings: Augment = AUGMENT
+    photos: Photos,
+    size: int,
+    seed: int,
+    start_step: int = 0,
+    side: int = SIZE,
+    settings: Augment = AUGMENT,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless augmented batches, each photo once per round; the order depends on the seed alone."""
+    """Endless augmented batches, each photo once per round; the order depends on the seed alone.
+
+    A batch: context and crop (N, side, side, 3) RGB, keypoints (N, 17, 3), and labels (N,).
+    """
     ready: queue.Queue = queue.Queue(maxsize=6)
     per_round = len(photos) // size
 
@@ -93,7 +96,10 @@ def batches(
             order = np.random.default_rng([seed, turn]).permutation(len(photos))
             rng = np.random.default_rng([seed, turn, place])
             chosen = order[place * size : (place + 1) * size]
-            rows = [augmented(photos, int(i), settings, rng) for i in chosen]
+            rows = []
+            for i in chosen.tolist():
+                photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
+                rows.append(augmented(*photo, side, CROP_MARGIN, settings, rng)[:3])
             ready.put((*(np.stack(c) for c in zip(*rows, strict=True)), photos.labels[chosen]))
             step += 1
 

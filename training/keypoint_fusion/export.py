@@ -24,8 +24,6 @@ from training import onnx_export
 from training.keypoint_fusion import data, model, verdict
 from training.onnx_import import load_shipped
 
-VIEWS = 2  # of the photo: as it is, and mirrored
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -34,6 +32,9 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("work/keypoint_fusion"))
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     parser.add_argument("--no-keypoints", action="store_true")
+    parser.add_argument(
+        "--views", type=int, default=1, choices=[1, 2], help="of the photo; 2: mirrored, too"
+    )
     parser.add_argument("--shipped", action="store_true", help="the released weights, not a run")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
@@ -52,7 +53,7 @@ def main() -> None:
         def scaled(image):
             return tf.cast(image, tf.float32) / 127.5 - 1.0
 
-        return (onnx_forward(net, scaled(context), scaled(crop), keypoints),)
+        return (onnx_forward(net, scaled(context), scaled(crop), keypoints, args.views),)
 
     size = model.SIZE
     specs = [
@@ -69,6 +70,7 @@ def main() -> None:
         "layout": "coco17",
         "input": [size, size],
         "crop_margin": data.CROP_MARGIN,
+        "photo_views": args.views,
         "preprocessing": "uint8 RGB; photo squeezed, square crops; scaled inside the graph",
         "licence": "Apache-2.0",
     }
@@ -89,6 +91,7 @@ def main() -> None:
     result: dict[str, object] = {
         "parameters": f"{net.count_params():,}",
         "steps": steps,
+        "views_of_the_photo": args.views,
         "val": verdict.figures(logits, val, meta),
     }
     if args.report:
@@ -109,27 +112,28 @@ def main() -> None:
     )
 
 
-def onnx_forward(net, context, crop, keypoints):
-    """The network on one photo and its N people.
+def onnx_forward(net, context, crop, keypoints, views):
+    """The network on one photo and its N people; the photo is looked at once for all of them.
 
-    The photo is looked at once for all of them, as it is and mirrored: for the price of one more
-    crop its part of the logits, in which it is linear, is the mean of two views.
+    With two ``views`` as it is and mirrored: for the price of one more crop its part of the
+    logits, which are linear in it, is the mean of both.
     """
     eyes = net.get_layer("mobilenet_v2")
     mirrored = tf.gather(context, tf.range(model.SIZE - 1, -1, -1), axis=2)
-    fine_map, last_map = eyes(tf.concat([context, mirrored, crop], 0), training=False)
+    pictures = [context, mirrored][:views]
+    fine_map, last_map = eyes(tf.concat([*pictures, crop], 0), training=False)
     pooled = tf.reduce_mean(last_map, (1, 2))
     people = tf.shape(crop)[0]
-    photo = tf.reduce_mean(pooled[:VIEWS], 0, keepdims=True)
+    photo = tf.reduce_mean(pooled[:views], 0, keepdims=True)
     seen = {
         "context": tf.repeat(photo, people, axis=0),
-        "crop": pooled[VIEWS:],
+        "crop": pooled[views:],
     }
     names = {layer.name for layer in net.layers}
     if "look" in names:
-        looks = net.get_layer("look")([last_map[VIEWS:], keypoints])
+        looks = net.get_layer("look")([last_map[views:], keypoints])
         seen["attended"] = net.get_layer("attend")([looks, keypoints[..., 2:]])
-        seen["fine"] = net.get_layer("sample")([fine_map[VIEWS:], keypoints])
+        seen["fine"] = net.get_layer("sample")([fine_map[views:], keypoints])
         seen["keypoints"] = keypoints
     logits = net.get_layer("head")(seen, training=False)
     return logits if "look" in names else logits + 0.0 * tf.reduce_sum(keypoints)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic, perf_counter
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from keyact.errors import KeyactError
 from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
 from keyact.serve.access import PROTOCOL
+from keyact.serve.logs import log
 from keyact.serve.service import Service, top, with_decoding
 from keyact.serve.uploads import decode_photo
 from keyact.serve.work import BusyError, LateError
@@ -60,6 +61,9 @@ async def stream(
         await socket.close(1013, str(error)[:120])
     except KeyactError as error:
         await socket.close(1008, str(error)[:120])
+    except Exception as error:
+        log.error("failed", exc_info=error)
+        await socket.close(1011, "the server failed; its log says why")
 
 
 class _Stream:
@@ -83,7 +87,7 @@ class _Stream:
         self._slowest = STEP if sequence is None else min(sequence.step, 1 / LEAST_RATE)
         self._slot = _Slot()
         self._news = asyncio.Event()
-        self._began = time.monotonic()
+        self._began = monotonic()
         self._dropped = 0
         self._last: float | None = None  # seconds of the last frame that was recognised
         self._interval = 0.0  # seconds between those, over the last few
@@ -96,9 +100,14 @@ class _Stream:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        socket, over = self._socket, WebSocketState.DISCONNECTED
+        gone = over in (socket.client_state, socket.application_state)
         for task in done:
             error = task.exception()
-            if error is not None and not isinstance(error, (WebSocketDisconnect, RuntimeError)):
+            # Starlette complains in this way when the other task has closed the socket.
+            if isinstance(error, WebSocketDisconnect) or (gone and isinstance(error, RuntimeError)):
+                continue
+            if error is not None:
                 raise error
 
     async def _read(self) -> None:
@@ -125,7 +134,7 @@ class _Stream:
             if self._slot.full:
                 self._dropped += 1
                 self._service.metrics.dropped.inc()
-            self._slot = _Slot(number, data, time.monotonic(), True)
+            self._slot = _Slot(number, data, monotonic(), True)
             self._news.set()
             number += 1
 
@@ -153,16 +162,15 @@ class _Stream:
                 answer["error"] = str(error)
             else:
                 self._service.metrics.seen(result)
-                answer |= self._settled(result)
-                answer["result"] = top(result, _TOP).model_dump(mode="json")
+                answer |= self._told(result)
             answer["dropped"] = self._dropped
-            answer["lag_ms"] = round((time.monotonic() - frame.arrived) * 1000, 1)
+            answer["lag_ms"] = round((monotonic() - frame.arrived) * 1000, 1)
             await self._socket.send_text(json.dumps(answer, separators=(",", ":")))
 
     def _recognize(self, frame: _Slot) -> FrameResult:
-        start = time.perf_counter()
+        start = perf_counter()
         image = decode_photo(frame.data, f"frame {frame.number}", self._service.settings)
-        decode = (time.perf_counter() - start) * 1000
+        decode = (perf_counter() - start) * 1000
         seconds = frame.arrived - self._began
         result = self._recognizer(image, source="stream", index=frame.number, timestamp=seconds)
         result = with_decoding(result, decode)
@@ -183,17 +191,21 @@ class _Stream:
         self._interval += (0.3 if self._interval else 1.0) * (gap - self._interval)
         self._tracker.fps = 1 / max(self._interval, 0.01)
 
-    def _settled(self, result: FrameResult) -> dict[str, Any]:
-        """By number of each person: what is settled, which does not flicker, and this moment."""
-        video = self._video
-        numbers = [one.track_id for one in result.people if one.track_id is not None]
-        if video is None:
-            return {"labels": {}, "now": {}}
-        slow = self._interval > self._slowest  # "unknown" would say more than is known
-        return {
-            "labels": {} if slow else {str(number): video.label(number) for number in numbers},
-            "now": {str(number): _best(video.now(number)) for number in numbers},
-        }
+    def _told(self, result: FrameResult) -> dict[str, Any]:
+        """The result, and by number of each person: what is settled, and this moment."""
+        labels: dict[str, str] = {}
+        now: dict[str, list[dict[str, Any]]] = {}
+        people = []
+        for person in result.people:
+            if self._video is not None and person.track_id is not None:
+                number = str(person.track_id)
+                now[number] = _best(self._video.now(person.track_id))
+                if self._interval <= self._slowest:  # else "unknown" would say more than is known
+                    labels[number] = self._video.label(person.track_id)
+                    person = person.model_copy(update={"settled": labels[number]})
+            people.append(person)
+        shown = top(result.model_copy(update={"people": tuple(people)}), _TOP)
+        return {"labels": labels, "now": now, "result": shown.model_dump(mode="json")}
 
 
 def _best(probabilities: dict[str, float]) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.02  # of the outputs' size: weights are stored in half precision
 SEEN_SCORE = 0.3  # of a detector: what counts as seen for a network that learnt from annotators
+EVEN = 0.5  # an action is not named while it is more probable that there is none
 WHOLE = "whole"  # folder of the second training, on everything
 
 
@@ -218,7 +219,10 @@ def judged(
     actions = [i for i, name in enumerate(meta["labels"]) if name != meta.get("background")]
     # Of what is named, recordings of the background are never right.
     places = np.array([actions.index(i) if i in actions else -1 for i in labels.tolist()])
-    meta["unknown_threshold"] = threshold_of(answer[:, actions], places)
+    threshold = threshold_of(answer[:, actions], places)
+    if len(actions) < len(meta["labels"]):
+        threshold = max(threshold, EVEN)
+    meta["unknown_threshold"] = threshold
     told = {"photo_temperature": 1.0, "unknown_threshold": meta["unknown_threshold"]}
     return figures([np.log(row[None] + 1e-12) for row in answer], labels, told)
 

@@ -171,10 +171,14 @@ def features(
 
 
 def build(
-    labels: int, weights: str | Path | None, keypoints: bool = True, dropout: float = 0.4
+    labels: int,
+    weights: str | Path | None,
+    keypoints: bool = True,
+    dropout: float = 0.4,
+    size: int = SIZE,
 ) -> keras.Model:
     """The whole network, photo to logits."""
-    eyes = features(weights)
+    eyes = features(weights, size)
     mind = head(labels, keypoints, dropout)
     seen = dict(eyes.output)
     points = eyes.inputs[2]
