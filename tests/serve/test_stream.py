@@ -110,7 +110,7 @@ def test_a_break_makes_new_people(start: Start, monkeypatch: pytest.MonkeyPatch)
     address, _ = start()
     with connect(address) as socket:
         numbers = [ask(socket, encoded())["result"]["people"][0]["track_id"] for _ in range(3)]
-        ahead = 5.0
+        ahead = 500.0
         numbers += [ask(socket, encoded())["result"]["people"][0]["track_id"] for _ in range(3)]
     assert numbers == [None, 1, 1, None, 2, 2]
 

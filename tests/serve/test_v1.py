@@ -103,7 +103,7 @@ def test_a_clip_line_by_line(client: TestClient, clip: Path) -> None:
 
 def test_a_sequence_network_looks_at_clips(moving: dict[str, Any], clip: Path) -> None:
     with app_client(moving) as client:
-        sequence = client.get("/v1/models").json()["sequence"]
+        sequence = client.get("/v1/models").json()["models"][0]["sequence"]
         found = client.post("/v1/predict", content=clip.read_bytes()).json()["timeline"]
     assert (sequence["name"], sequence["labels"]) == ("tiny-sequence", ["arms_up", "arms_down"])
     assert found["models"] == ["tiny-sequence", "tiny-action"]

@@ -72,7 +72,7 @@ class Clip:
         """
         settings, name = self._service.settings, self._upload.name
         end = time.monotonic() + settings.clip_timeout
-        sequence = self._service.sequence or False
+        sequence = self._service.sequence(self._recognizer) or False
         run = VideoRecognizer(self._recognizer, self.rate, sequence=sequence)
         frames = self._frames()
         count = 0

@@ -60,7 +60,7 @@ class Service:
         self._models: dict[str, ActionModel] = {}
         self._poses: dict[str, PoseEstimator] = {}
         self._detector: Detector | None = None
-        self._sequence: action.SequenceModel | None = None
+        self._sequences: dict[str, action.SequenceModel | None] = {}  # by action model
         self._pairs: dict[tuple[str, str], Recognizer] = {}
         self._loading = threading.Lock()
         self._loaded = False
@@ -101,8 +101,9 @@ class Service:
             for name in settings.models:
                 model = action.load(name, threads=settings.threads)
                 self._models[model.name] = model
-            first = next(iter(self._models.values()))
-            self._sequence = action.load_sequence(settings.sequence, settings.threads, first)
+                self._sequences[model.name] = action.load_sequence(
+                    settings.sequence, settings.threads, model
+                )
             grey = np.full((64, 64, 3), 128, np.uint8)
             for model in self._models.values():
                 model(grey, np.array([[8, 8, 56, 56]], np.float32), np.zeros((1, 17, 3)))
@@ -114,8 +115,8 @@ class Service:
     def load_rest(self) -> None:
         """What only clips and streams need, so that their first frame does not wait for it."""
         ByteTrack()(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-        if self._sequence is not None:
-            self._sequence(np.zeros((1, *self._sequence.features.shape), np.float32))
+        for network in filter(None, self._sequences.values()):
+            network(np.zeros((1, *network.features.shape), np.float32))
 
     def recognizer(self, model: str | None = None, pose: str | None = None) -> Recognizer:
         """For the chosen networks; the default ones when not given.
@@ -148,10 +149,9 @@ class Service:
         """Name of the skeleton layout of a pose backend."""
         return self._poses[pose].layout
 
-    @property
-    def sequence(self) -> action.SequenceModel | None:
-        """The network for clips and streams."""
-        return self._sequence
+    def sequence(self, recognizer: Recognizer) -> action.SequenceModel | None:
+        """The network that looks at clips and streams beside a recogniser's action model."""
+        return self._sequences[recognizer.action_model.name]
 
     async def recognize(
         self,

@@ -73,7 +73,7 @@ class _Stream:
         self._service = service
         self._socket = socket
         self._recognizer = recognizer
-        sequence = service.sequence
+        sequence = service.sequence(recognizer)
         self._tracker = ByteTrack(_FPS)
         self._video = (
             VideoRecognizer(
@@ -185,7 +185,8 @@ class _Stream:
         if last is None:
             return
         gap = seconds - last
-        if gap > video.lost:  # whoever is there now may be somebody else
+        # After a break whoever is there may be somebody else; a slide show has none.
+        if self._interval and gap > max(video.lost, 3 * self._interval):
             self._tracker.forget()
             return
         self._interval += (0.3 if self._interval else 1.0) * (gap - self._interval)

@@ -69,7 +69,6 @@ def models(request: Request) -> dict[str, Any]:
     settings, choice = service.settings, service.choice
     known = [(name, service.recognizer(name).action_model) for name in choice.models]
     layouts = {name: service.layout(name) for name in choice.poses}
-    sequence = service.sequence
     return {
         "version": version("keyact"),
         "models": [
@@ -77,18 +76,11 @@ def models(request: Request) -> dict[str, Any]:
                 "name": name,
                 "labels": list(model.labels),
                 "unknown_threshold": model.unknown_threshold,
+                "sequence": _sequence(service, name),
             }
             for name, model in known
         ],
         "poses": [{"name": name, "layout": layouts[name]} for name in choice.poses],
-        "sequence": None
-        if sequence is None
-        else {
-            "name": sequence.name,
-            "labels": list(sequence.labels),
-            "unknown_threshold": sequence.unknown_threshold,
-            "seconds": round(sequence.window, 3),
-        },
         "layouts": {
             name: {
                 "joints": list(get_layout(name).joints),
@@ -105,6 +97,17 @@ def models(request: Request) -> dict[str, Any]:
             "frames": settings.max_frames,
         },
     }
+
+
+def _sequence(service: Service, model: str) -> dict[str, Any] | None:
+    """What looks at clips and streams beside an action model."""
+    network = service.sequence(service.recognizer(model))
+    return None if network is None else {
+        "name": network.name,
+        "labels": list(network.labels),
+        "unknown_threshold": network.unknown_threshold,
+        "seconds": round(network.window, 3),
+    }  # fmt: skip
 
 
 @router.post("/v1/predict", openapi_extra=_BODY, responses=_ERRORS)

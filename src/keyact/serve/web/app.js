@@ -48,16 +48,20 @@ async function connect() {
     list.replaceChildren(...entries.map(({ name }) => element("option", { value: name }, name)));
     list.disabled = entries.length < 2;
   }
-  const { sequence, version } = state.server;
+  view.version.textContent = state.server.version;
+  sequenceHint();
+  view.document.hidden = api.hasToken(); // a link cannot send it
+  view["token-field"].hidden = view.connect.hidden = true;
+  say("Ready for a photo, a clip or the webcam.");
+}
+
+function sequenceHint() {
+  const { sequence } = state.server.models.find(({ name }) => name === view.model.value);
   view.sequence.hidden = !sequence;
   if (sequence) {
     view.sequence.textContent = `In clips and with the webcam, ${sequence.name} looks at movement, `
       + `too: ${sequence.labels.length} actions such as ${sequence.labels.slice(0, 3).map(nice).join(", ")}.`;
   }
-  view.version.textContent = version;
-  view.document.hidden = api.hasToken(); // a link cannot send it
-  view["token-field"].hidden = view.connect.hidden = true;
-  say("Ready for a photo, a clip or the webcam.");
 }
 
 function reset(kind) {
@@ -398,6 +402,7 @@ view.options.addEventListener("submit", (event) => {
 });
 for (const chosen of [view.model, view.pose, view.every]) {
   chosen.addEventListener("change", () => {
+    if (state.server) sequenceHint();
     if (chosen === view.every && state.kind !== "clip") return;
     if (cameraIsOn()) startCamera();
     else if (state.file) open(state.file);
