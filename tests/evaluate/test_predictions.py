@@ -88,6 +88,11 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], said: str) -> Non
         make(3, **{**parts, **changes})
 
 
+def test_a_row_may_leave_something_for_none_of_the_labels() -> None:
+    made = make(3, targets=[0, 1, 2], probabilities=np.eye(3) * 0.25)
+    assert made.right.all() and made.probabilities.sum() == pytest.approx(0.75)
+
+
 def test_arrays_are_the_objects_own() -> None:
     given_array = np.eye(3, dtype=np.float32)
     made = make(3, targets=[0, 1, 2], probabilities=given_array)

@@ -6,7 +6,13 @@ import pytest
 pytest.importorskip("sklearn", reason="training needs the extra: pip install 'keyact[train]'")
 
 from keyact.action.keypoint_fusion import softmax
-from keyact.train.calibration import ACCEPTED_ACCURACY, best_temperature, calibrate, figures
+from keyact.train.calibration import (
+    ACCEPTED_ACCURACY,
+    best_temperature,
+    calibrate,
+    figures,
+    threshold_of,
+)
 
 
 def logits_of(rng: np.random.Generator, count: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +41,14 @@ def test_a_photo_is_the_mean_of_its_people() -> None:
     crowd = np.array([[4.0, 0, 0], [0, 3.0, 0], [0, 3.0, 0]], np.float32)
     found = figures([crowd, crowd[:1]], np.array([1, 0]))
     assert (found["top1"], found["balanced_accuracy"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("sure", [9.0, 0.2])
+def test_where_all_are_right_even_odds_are_enough(sure: float) -> None:
+    right = [np.array([[sure, 0.0, 0.0]], np.float32)] * 4
+    probabilities = softmax(np.concatenate(right))
+    labels = np.zeros(4, int)
+    assert threshold_of(probabilities, labels) == min(0.5, round(float(probabilities[0, 0]), 3))
 
 
 def test_without_a_right_answer_everything_is_unknown() -> None:

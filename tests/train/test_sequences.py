@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ def test_what_one_group_alone_does_stays_in_training() -> None:
     train, val, _ = with_val(some, 0.25, 0)
     assert "jump" in {r.label for r in train}
     assert {r.label for r in val} <= set(ACTIONS) & {r.label for r in train}
+
+
+def test_few_recordings_of_each_label_are_split_all_the_same() -> None:
+    from dataclasses import replace
+
+    some = [replace(r, split="train", group=None) for r in recordings(subjects=2)]
+    most = max(Counter(r.label for r in some).values())
+    train, val, ours = with_val(some, 0.5 / most, 0)
+    assert ours and val and {r.label for r in train} == {r.label for r in some}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ class Predictions:
     labels : the C actions, in the order of the columns.
     paths : (N,) where each row comes from.
     targets : (N,) index of the true action.
-    probabilities : (N, C) float32, each row sums to 1.
+    probabilities : (N, C) float32, each row sums to 1; to less where the rest is for none of
+        the labels.
     groups : (N,) rows of one group (a subject, a video, near-duplicates) are not independent.
     attributes : name -> (N,) numbers or texts that the subgroup tables go by.
     model, dataset : what both are called in reports.
@@ -73,9 +74,12 @@ class Predictions:
         if count and not (
             np.isfinite(probabilities).all()
             and probabilities.min() >= 0
-            and np.abs(probabilities.sum(1, dtype=np.float64) - 1).max() <= _TOLERANCE
+            and probabilities.sum(1, dtype=np.float64).max() <= 1 + _TOLERANCE
         ):
-            raise ValueError("each row of probabilities must be finite, not negative and sum to 1")
+            raise ValueError(
+                "each row of probabilities must be finite, not negative and sum to 1, or to less "
+                "where the rest is for none of the labels"
+            )
         if not 0 <= self.unknown_threshold <= 1:
             raise ValueError(f"unknown_threshold must lie in [0, 1], not {self.unknown_threshold}")
         arrays: list[NDArray[Any]] = [targets, probabilities, *attributes.values()]

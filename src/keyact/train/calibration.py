@@ -40,10 +40,15 @@ def calibrate(logits: Sequence[Logits], labels: NDArray[np.intp]) -> dict[str, f
 
 
 def threshold_of(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> float:
-    """The least confidence from which `ACCEPTED_ACCURACY` of (N, C) answers are right."""
+    """The least confidence from which `ACCEPTED_ACCURACY` of (N, C) answers are right.
+
+    When all are right, nothing says that less sure ones would not be: even odds are then enough.
+    """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     order = np.argsort(-confidence)
     running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    if right.all() and len(right):
+        return round(min(float(confidence.min()), 0.5), 3)
     enough = np.flatnonzero(running >= ACCEPTED_ACCURACY)
     return round(float(confidence[order][enough[-1]]), 3) if len(enough) else 1.0
 

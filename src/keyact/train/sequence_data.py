@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -163,9 +164,12 @@ def with_val(
         raise KeyactError("every recording is of the split test: there is nothing to train on")
     labels = np.array([str(r.label) for r in train])
     groups = np.array([r.group or f"\0{i}" for i, r in enumerate(train)])
-    folds = min(max(2, round(1 / share)), len(set(groups.tolist())))
+    most = max(Counter(labels.tolist()).values())
+    folds = min(max(2, round(1 / share)), len(set(groups.tolist())), most)
     if folds < 2:
-        raise KeyactError("all recordings are of one group: mark some as split val")
+        raise KeyactError(
+            "all recordings are of one group, or there is one of each label: mark some as split val"
+        )
     import warnings
 
     with warnings.catch_warnings():
