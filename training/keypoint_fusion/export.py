@@ -48,14 +48,14 @@ def main() -> None:
     net = model.build(len(val.names), None, keypoints=not args.no_keypoints)
     if args.shipped:
         load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
-        card = (onnx_export.WEIGHTS / "keypoint_fusion.md").read_text("utf-8")
-        steps = int(re.findall(r"^\| steps \| (\d+) \|$", card, re.MULTILINE)[0])
+        steps = shipped_steps()
     else:
         net.load_weights(args.run / "last.weights.h5")
         steps = json.loads((args.run / "state.json").read_text())["step"]
         if args.blend < 1:
             trained = net.get_weights()
             load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
+            steps += shipped_steps()
             pairs = zip(trained, net.get_weights(), strict=True)
             net.set_weights([args.blend * a + (1 - args.blend) * b for a, b in pairs])
 
@@ -75,7 +75,7 @@ def main() -> None:
         "schema": 1,
         "name": "keypoint-fusion",
         "kind": "action",
-        "version": "1",
+        "version": "2",
         "labels": list(val.names),
         "layout": "coco17",
         "input": [size, size],
@@ -120,6 +120,12 @@ def main() -> None:
         result,
         args.out,
     )
+
+
+def shipped_steps() -> int:
+    """Of the released weights' training, as their card says."""
+    card = (onnx_export.WEIGHTS / "keypoint_fusion.md").read_text("utf-8")
+    return int(re.findall(r"^\| steps \| (\d+) \|$", card, re.MULTILINE)[0])
 
 
 def onnx_forward(net, context, crop, keypoints, views):
