@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,14 @@ def photos_dir(shared_dir: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no photos at {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A server that ran in a test has set logging up for its process; others read the records."""
+    logger = logging.getLogger("keyact")
+    was = logger.propagate, logger.level, list(logger.handlers), logging.root.manager.disable
+    yield
+    logger.propagate, logger.level = was[0], was[1]
+    logger.handlers[:] = was[2]
+    logging.disable(was[3])

@@ -154,5 +154,5 @@ def test_info_verifies_the_installed_weights(
     done = run(*before, environment / "keyact", "info", "--json", env=variables)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["weights"]
-    assert {row["kind"] for row in rows} == {"detector", "pose", "action"}
+    assert {row["kind"] for row in rows} == {"detector", "pose", "action", "sequence"}
     assert all(row["verified"] for row in rows)

@@ -83,13 +83,19 @@ def write_pdf(report: Report, path: Path) -> None:
 def _weasyprint() -> ModuleType:
     import logging
 
+    from PIL import ImageFile
+
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
+    # It lets Pillow read damaged pictures, which would go for the whole process.
+    strict = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         return optional_import("weasyprint", "report")
     except KeyactError as error:
         if "not installed" in str(error):
             raise
         raise KeyactError(f"{PANGO} ({error})") from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = strict
 
 
 WRITERS: Mapping[str, Callable[[Report, Path], None]] = {

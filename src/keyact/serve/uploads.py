@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import anyio
 import numpy as np
+from anyio import open_file
 from fastapi import HTTPException, Request
 from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
@@ -143,7 +143,7 @@ async def _store(
     kind: Kind | None = None
     head = b""
     total = 0
-    async with await anyio.open_file(file, "wb") as out:
+    async with await open_file(file, "wb") as out:
         async for chunk in chunks:
             total += len(chunk)
             if kind is None:
