@@ -18,7 +18,7 @@ from keyact.action.clips import ClipModel
 from keyact.evaluate.cost import measure_size
 from keyact.runtime import OnnxModel
 from keyact.sequences import load_sequences
-from keyact.train.calibration import figures
+from keyact.train.calibration import calibrated_figures
 from keyact.train.conversion import with_meta
 from training import onnx_export
 from training.penn_tcn.negatives import negatives
@@ -74,9 +74,7 @@ def judged(file: Path, data: Path) -> dict[str, float]:
     model = ClipModel(file)
     answers = model.predict(asked)
     labels = np.array([model.labels.index(str(recording.label)) for recording in asked])
-    # The answers are calibrated already: their logarithms are the logits of temperature 1.
-    told = {"photo_temperature": 1.0, "unknown_threshold": model.unknown_threshold}
-    found = figures([np.log(row[None] + 1e-12) for row in answers], labels, told)
+    found = calibrated_figures(answers, labels, model.unknown_threshold)
     return {"recordings": len(asked), **found}
 
 

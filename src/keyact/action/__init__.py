@@ -64,16 +64,15 @@ def load_sequence(
     if name_or_path == "none":
         return None
     if name_or_path is None:
-        if beside is not None and beside.name != _default("action"):
+        photo = _default("action")
+        own = beside is not None and (photo is None or beside.name != photo.name)
+        entry = None if own else _default("sequence")
+        if entry is None:
             return None
-        name_or_path = _default("sequence")
-        if name_or_path is None:
-            return None
-        entry = weights.get("sequence", name_or_path)
     else:
         entry = weights.resolve("sequence", name_or_path)
     return SequenceModel(OnnxModel(entry.path, threads=threads, sha256=entry.sha256), entry.name)
 
 
-def _default(kind: str) -> str | None:
-    return next((entry.name for entry in weights.entries(kind) if entry.default), None)
+def _default(kind: str) -> weights.WeightEntry | None:
+    return next((entry for entry in weights.entries(kind) if entry.default), None)

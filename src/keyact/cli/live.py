@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from keyact.cli.live_outputs import LiveOutputs, status, summary_table
-from keyact.cli.options import Detector, JsonTo, MaxPeople, Model, Pose, Threads
+from keyact.cli.options import Detector, JsonTo, MaxPeople, MinConfidence, Model, Pose, Threads
 from keyact.cli.terminal import FAILED, USAGE, complain, console, one_line_errors
 
 if TYPE_CHECKING:
@@ -123,12 +123,7 @@ def live(
         ),
     ] = None,
     threads: Threads = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Call an action unknown below this; the model's own by default."
-        ),
-    ] = None,
+    min_confidence: MinConfidence = None,
     max_people: MaxPeople = 10,
 ) -> None:
     """Recognise cameras, streams and files while they run, several at once.

@@ -61,6 +61,12 @@ Save: TypeAlias = Annotated[
         "--save", metavar="DIR", file_okay=False, help="Save annotated photos and clips here."
     ),
 ]
+MinConfidence: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=1.0, help="Call an action unknown below this; the model's own by default."
+    ),
+]
 MaxPeople: TypeAlias = Annotated[
     int, typer.Option("--max-people", min=1, help="People per photo, best first.")
 ]

@@ -15,6 +15,7 @@ from keyact.cli.options import (
     FlipTest,
     JsonTo,
     MaxPeople,
+    MinConfidence,
     Model,
     Paths,
     Pose,
@@ -41,12 +42,7 @@ def predict(
     pose: Pose = "fastpose-m",
     detector: Detector = "persondet-m",
     threads: Threads = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Call an action unknown below this; the model's own by default."
-        ),
-    ] = None,
+    min_confidence: MinConfidence = None,
     max_people: MaxPeople = 50,
     flip_test: FlipTest = False,
     every: Every = 1,

@@ -69,6 +69,15 @@ def photo_logits(logits: Sequence[Logits]) -> Logits:
     return np.asarray(np.stack([one.mean(0) for one in logits]), np.float32)
 
 
+def calibrated_figures(
+    probabilities: NDArray[np.float32], labels: NDArray[np.intp], threshold: float
+) -> dict[str, float]:
+    """`figures` of calibrated answers (N, C), with a threshold for names."""
+    # Their logarithms are the logits of temperature 1.
+    told = {"photo_temperature": 1.0, "unknown_threshold": threshold}
+    return figures([np.log(row[None] + 1e-12) for row in probabilities], labels, told)
+
+
 def figures(
     logits: Sequence[Logits], labels: NDArray[np.intp], meta: dict[str, Any] | None = None
 ) -> dict[str, float]:

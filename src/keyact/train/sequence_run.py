@@ -20,7 +20,7 @@ from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.sequences import UNCERTAIN, Features
 from keyact.sequences import Sequence as Recording
 from keyact.sequences.views import Views
-from keyact.train.calibration import figures, threshold_of
+from keyact.train.calibration import calibrated_figures, figures, threshold_of
 from keyact.train.config import TrainConfig
 from keyact.train.conversion import check, convert
 from keyact.train.engine import History, fit, prepare
@@ -223,8 +223,7 @@ def judged(
     if len(actions) < len(meta["labels"]):
         threshold = max(threshold, EVEN)
     meta["unknown_threshold"] = threshold
-    told = {"photo_temperature": 1.0, "unknown_threshold": meta["unknown_threshold"]}
-    return figures([np.log(row[None] + 1e-12) for row in answer], labels, told)
+    return calibrated_figures(answer, labels, threshold)
 
 
 def members_top1(logits: Sequence[NDArray[np.float32]], labels: NDArray[np.intp]) -> list[float]:
