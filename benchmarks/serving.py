@@ -3,13 +3,16 @@
     python benchmarks/serving.py                                 # everything, about 20 minutes
     python benchmarks/serving.py --only clients --seconds 5 --out /tmp/serving.csv
 
+The rows of parts that are not run stay in --out as they are.
+
 Measured on this machine alone, over the loopback, each part bounded in time or frames:
 
 start    seconds from the command to the first "ready", and to the first answer
 clients  photos per second, p50 and p99 of the answer at 1, 8, 32 and 100 clients that each send
-         the next photo when the last is answered. Right before and right after each number of
-         clients the bare pipeline works on the same bytes in a process of its own: from bytes in
-         memory to a line of JSON. `ratio` is the server's rate over the mean of the two.
+         the next photo when the last is answered. In turns with them, --turns times, the bare
+         pipeline works on the same bytes in a process of its own: from bytes in memory to a line
+         of JSON. `ratio` is the median of the turns' ratios, each over the mean of the bare rates
+         before and after it: a machine that gets slower meanwhile does so for both.
 batches  the same at 8 clients without batching (--batch 1)
 stream   a stream of 30 frames per second: lag, frames dropped, and how far behind results were
 memory   resident memory over --frames pictures, half of them photos and half frames of a stream:
@@ -38,8 +41,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +52,8 @@ CPUS = os.cpu_count() or 1
 # Also of OpenCV's pools, in servers and in the bare pipeline.
 PINNED = {"OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
 WARM_UP = 3  # photos
+
+HEADER = ["part", "what", "unit", "value", "setting"]
 
 Row = tuple[str, str, float]  # what, unit, value
 
@@ -128,8 +134,7 @@ from pathlib import Path
 from keyact import Recognizer
 
 threads, jobs, warm_up = map(int, sys.argv[1:4])
-seconds = float(sys.argv[4])
-photos = [Path(name).read_bytes() for name in sys.argv[5:]]
+photos = [Path(name).read_bytes() for name in sys.argv[4:]]
 recognizer = Recognizer(threads=threads).warm_up()
 with ThreadPoolExecutor(jobs) as pool:
     def work(number):
@@ -140,21 +145,40 @@ with ThreadPoolExecutor(jobs) as pool:
         return done
     for _ in range(warm_up):
         recognizer(photos[0])
-    start = time.perf_counter()
-    done = sum(pool.map(work, range(jobs)))
-    print(done / (time.perf_counter() - start))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        seconds = float(line)
+        start = time.perf_counter()
+        done = sum(pool.map(work, range(jobs)))
+        print(done / (time.perf_counter() - start), flush=True)
 """
-"""The pipeline without a server: bytes in, a line of JSON out; prints photos per second."""
+"""The pipeline without a server: bytes in, a line of JSON out.
+
+For each line, a number of seconds, it prints photos per second; in between it takes no CPU.
+"""
 
 
-def bare(photos: Sequence[Path], threads: int, jobs: int, seconds: float) -> float:
-    """Photos per second of a process of its own, which is gone before a server is measured."""
-    done = subprocess.run(
-        [sys.executable, "-c", BARE, str(threads), str(jobs), str(WARM_UP), str(seconds),
-         *map(str, photos)],
-        env=os.environ | PINNED, stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
-    return float(done.stdout)
+@contextmanager
+def bare(photos: Sequence[Path], threads: int, jobs: int) -> Iterator[Callable[[float], float]]:
+    """Of so many seconds, the photos per second of a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BARE, str(threads), str(jobs), str(WARM_UP), *map(str, photos)],
+        env=os.environ | PINNED, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None and process.stdout is not None
+        lines_in, lines_out = process.stdin, process.stdout
+        if lines_out.readline() != "ready\n":
+            sys.exit("the bare pipeline did not start")
+
+        def rate(seconds: float) -> float:
+            lines_in.write(f"{seconds}\n")
+            lines_in.flush()
+            return float(lines_out.readline())
+
+        try:
+            yield rate
+        finally:
+            lines_in.close()
 
 
 def start_up(options: argparse.Namespace, files: Sequence[Path]) -> list[Row]:
@@ -168,6 +192,7 @@ def start_up(options: argparse.Namespace, files: Sequence[Path]) -> list[Row]:
             answered.append(running.ready_after + time.perf_counter() - begun)
     return [
         ("start, until ready", "s", statistics.median(ready)),
+        ("start, until ready, fastest", "s", min(ready)),
         ("start, until ready, slowest", "s", max(ready)),
         ("start, until the first answer", "s", statistics.median(answered)),
     ]
@@ -188,19 +213,27 @@ def clients(
     for number, threads, ways in cases:
         what = f"{number} clients" if number > 1 else f"1 client, {threads} thread(s)"
         what += "" if batched else ", no batching"
-        before = [bare(files, *way, options.seconds / 2) for way in ways]
-        with server("--threads", str(threads), *more) as running:
-            load(running, photos, min(number, 4), min(2.0, options.seconds))  # warm-up
-            start = time.perf_counter()
-            taken = load(running, photos, number, options.seconds)
-            rate = len(taken) / (time.perf_counter() - start)
-        after = [bare(files, *way, options.seconds / 2) for way in ways]
-        best = max(statistics.mean(pair) for pair in zip(before, after, strict=True))
+        with ExitStack() as running:
+            ways_of_it = [running.enter_context(bare(files, *way)) for way in ways]
+            service = running.enter_context(server("--threads", str(threads), *more))
+            load(service, photos, min(number, 4), min(2.0, options.seconds))  # warm-up
+            seconds = options.seconds / options.turns
+            # The faster way, told by a first short run of each.
+            alone = max(ways_of_it, key=lambda way: way(min(2.0, seconds)))
+            taken, rates, around = [], [], [alone(seconds / 2)]
+            for _ in range(options.turns):
+                start = time.perf_counter()
+                answers = load(service, photos, number, seconds)
+                rates.append(len(answers) / (time.perf_counter() - start))
+                taken += answers
+                around.append(alone(seconds / 2))
+        means = [statistics.mean(pair) for pair in pairwise(around)]
+        ratio = statistics.median(r / mean for r, mean in zip(rates, means, strict=True))
         p50, p99 = percentiles(taken, 50, 99)
         rows += [
-            (f"{what}: rate", "photos/s", rate),
-            (f"{what}: bare pipeline", "photos/s", best),
-            (f"{what}: ratio", "x", rate / best),
+            (f"{what}: rate", "photos/s", statistics.median(rates)),
+            (f"{what}: bare pipeline", "photos/s", statistics.median(means)),
+            (f"{what}: ratio", "x", ratio),
             (f"{what}: p50", "ms", p50 * 1000),
             (f"{what}: p99", "ms", p99 * 1000),
         ]
@@ -309,7 +342,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32, 100])
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--frames", type=int, default=10_000, help="of the part memory")
-    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=9)
+    parser.add_argument("--turns", type=int, default=4, help="of server and bare pipeline")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "serving.csv")
     options = parser.parse_args(arguments)
     if options.seconds > 300 or max(options.clients) > 500:
@@ -328,20 +362,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{platform.processor() or platform.machine()}, {CPUS} CPUs, "
         f"Python {platform.python_version()}, {len(photos)} photo(s), {options.seconds:g} s each"
     )
-    rows: list[Row] = []
+    rows = kept(options.out, options.only)
     for part in PARTS:
         if part in options.only:
-            found = work[part]()
-            for what, unit, value in found:
+            for what, unit, value in work[part]():
                 print(f"{what:<52} {value:>10.3f} {unit}", flush=True)
-            rows += found
+                rows.append([part, what, unit, f"{value:.3f}", setting])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["what", "unit", "value", "setting"])
-        for what, unit, value in rows:
-            writer.writerow([what, unit, f"{value:.3f}", setting])
+        writer.writerow(HEADER)
+        writer.writerows(sorted(rows, key=lambda row: PARTS.index(row[0])))
     print(f"wrote {options.out}")
+
+
+def kept(file: Path, made: Sequence[str]) -> list[list[str]]:
+    """Rows of the parts that are not made anew."""
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as lines:
+        return [row for row in list(csv.reader(lines))[1:] if row[0] not in made]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from keyact.errors import UnknownNameError, WeightsError
 from keyact.results import UNKNOWN
 from keyact.runtime import OnnxModel
 from keyact.sequences import Features, known_skeleton
-from keyact.video import VideoRecognizer, with_timeline
+from keyact.video import RunningVideo, VideoRecognizer, with_timeline
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,32 @@ def test_an_endless_stream_gives_segments_and_keeps_none(recognizer: Recognizer)
     ((number, segment),) = run.finish()
     assert number == 1 and segment.end == pytest.approx(1.9)
     assert run.timeline("walk").people == ()
+
+
+@pytest.mark.parametrize(
+    ("gap", "pause", "numbers", "settles"),
+    [
+        pytest.param(0.1, 0.0, {1}, True, id="a camera"),
+        pytest.param(0.1, 9.0, {1, 2}, True, id="somebody else after a break"),
+        pytest.param(0.7, 0.0, {1}, False, id="too slow to settle anything"),
+        pytest.param(4.0, 7.0, {1}, False, id="a slide show has no breaks"),
+    ],
+)
+def test_frames_that_come_at_a_pace_of_their_own(
+    recognizer: Recognizer, gap: float, pause: float, numbers: set[int], settles: bool
+) -> None:
+    video = RunningVideo(recognizer, sequence=False)
+    results = []
+    for frame in walk():
+        seconds = frame.index * gap + (pause if frame.index >= 10 else 0.0)
+        result = recognizer(frame.image, index=frame.index, timestamp=seconds)
+        results.append(video.push(result, frame.image, seconds))
+    people = [result.people[0] for result in results]
+    assert {person.track_id for person in people} - {None} == numbers
+    assert video.settles is settles
+    assert (people[-1].settled is not None) is settles
+    assert people[0].settled == UNKNOWN  # of one frame nothing is known
+    assert set(video.now(results[-1])) == {people[-1].track_id}
 
 
 def test_frames_without_a_time_are_counted(recognizer: Recognizer) -> None:

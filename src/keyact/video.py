@@ -21,6 +21,8 @@ from keyact.layouts import convert
 from keyact.recognizer import Frame, Recognizer
 from keyact.results import UNKNOWN, Action, FrameResult
 from keyact.timeline import Evidence, Hysteresis, LiveTimeline, Segment, VideoTimeline
+from keyact.timeline.evidence import STEP
+from keyact.timeline.offline import LEAST_RATE
 from keyact.track import ByteTrack, Follower
 
 if TYPE_CHECKING:
@@ -59,16 +61,7 @@ class VideoRecognizer:
         hysteresis: Hysteresis | None = None,
         collect: bool = True,
     ) -> None:
-        if sequence is False:
-            network = None
-        elif sequence is None or isinstance(sequence, (str, Path)):
-            network = action.load_sequence(
-                sequence, recognizer.threads, beside=recognizer.action_model
-            )
-        elif isinstance(sequence, action.SequenceModel):
-            network = sequence
-        else:
-            raise ValueError(f"sequence is a name, a file, a SequenceModel or False: {sequence!r}")
+        network = sequence_network(recognizer, sequence)
         self._recognizer = recognizer
         self._eyes = None if network is None else network.eyes
         model = recognizer.action_model
@@ -81,6 +74,9 @@ class VideoRecognizer:
         self._evidence = evidence
         chosen = tracker or ByteTrack(fps)
         self._lost = chosen.lost_seconds
+        # Of fewer frames nothing is ever settled: a cell of the timeline would be empty, or a
+        # window too thin for the sequence network.
+        self._slowest = STEP if network is None else min(network.step, 1 / LEAST_RATE)
         self._follow = Follower(chosen, smooth, fps)
         # A little longer than the tracker remembers: a number it gives again finds its track.
         self._live = LiveTimeline(evidence, hysteresis, chosen.lost_seconds + 1, collect)
@@ -139,6 +135,11 @@ class VideoRecognizer:
         return self._lost
 
     @property
+    def slowest(self) -> float:
+        """Seconds between frames above which nothing is ever settled."""
+        return self._slowest
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The actions that it can name."""
         return self._evidence.labels
@@ -154,6 +155,99 @@ class VideoRecognizer:
     def timeline(self, source: str) -> VideoTimeline:
         """Who did what when, after the last frame."""
         return self._live.timeline(source, self.models)
+
+
+class RunningVideo:
+    """Recognises frames that come at a pace of their own, with breaks, for as long as they do.
+
+    Memory does not grow. How fast frames come is told by their times; after a break whoever is
+    there counts as somebody else.
+
+    Parameters
+    ----------
+    recognizer : for the single frames; several videos may share one.
+    fps : what to expect before the first frames have told.
+    sequence : as of `VideoRecognizer`.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        fps: float = 10.0,
+        *,
+        sequence: str | Path | SequenceModel | bool | None = None,
+    ) -> None:
+        self._tracker = ByteTrack(fps)
+        self._video = VideoRecognizer(
+            recognizer, sequence=sequence, tracker=self._tracker, collect=False
+        )
+        self._last: float | None = None  # seconds of the last frame
+        self._interval = 0.0  # seconds between frames, over the last few
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The actions that it can name."""
+        return self._video.labels
+
+    @property
+    def settles(self) -> bool:
+        """Frames come often enough that something will be settled."""
+        return self._interval <= self._video.slowest
+
+    def push(self, result: FrameResult, image: NDArray[np.uint8], seconds: float) -> FrameResult:
+        """One more frame, people numbered, key points steady, ``settled`` what they do by now.
+
+        ``settled`` stays None where frames come too seldom: "unknown" would say more than is known.
+
+        Parameters
+        ----------
+        image : (H, W, 3) BGR.
+        seconds : when it was taken, on any clock that does not stop.
+        """
+        self._pace(seconds)
+        result = self._video.push(result, image)
+        if not self.settles:
+            return result
+        people = tuple(
+            person.model_copy(update={"settled": self._video.label(person.track_id)})
+            for person in result.people
+        )
+        return result.model_copy(update={"people": people})
+
+    def now(self, result: FrameResult) -> dict[int, dict[str, float]]:
+        """Of each numbered person of a frame the actions' probabilities, settled or not."""
+        numbers = [person.track_id for person in result.people if person.track_id is not None]
+        return {number: self._video.now(number) for number in numbers}
+
+    def _pace(self, seconds: float) -> None:
+        """Tell the tracker how fast frames come, and of a break; a slide show has none."""
+        last, self._last = self._last, seconds
+        if last is None:
+            return
+        gap = seconds - last
+        if self._interval and gap > max(self._video.lost, 3 * self._interval):
+            self._tracker.forget()
+            return
+        self._interval += (0.3 if self._interval else 1.0) * (gap - self._interval)
+        self._tracker.fps = 1 / max(self._interval, 0.01)
+
+
+def sequence_network(
+    recognizer: Recognizer, chosen: str | Path | SequenceModel | bool | None
+) -> SequenceModel | None:
+    """The network that ``sequence`` of `VideoRecognizer` means, loaded.
+
+    Raises
+    ------
+    UnknownNameError, WeightsError : no such network, or not one for videos.
+    """
+    if chosen is False:
+        return None
+    if chosen is None or isinstance(chosen, (str, Path)):
+        return action.load_sequence(chosen, recognizer.threads, beside=recognizer.action_model)
+    if isinstance(chosen, action.SequenceModel):
+        return chosen
+    raise ValueError(f"sequence is a name, a file, a SequenceModel or False: {chosen!r}")
 
 
 def with_timeline(result: FrameResult, timeline: VideoTimeline, seconds: float) -> FrameResult:

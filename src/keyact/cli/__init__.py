@@ -1,41 +1,76 @@
-"""The ``keyact`` command; one module per subcommand."""
+"""The ``keyact`` command; one module per subcommand, imported when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import keyact
-from keyact.cli import (
-    alphapose,
-    cache,
-    compare,
-    data,
-    demo,
-    evaluate,
-    explain,
-    import_,
-    info,
-    live,
-    models,
-    pose,
-    pose_eval,
-    predict,
-    report,
-    robustness,
-    serve,
-    train,
-)
 
 __all__ = ["app", "main"]
 
+_MODULES = {
+    name: name.replace("-", "_")
+    for name in (
+        "predict", "pose", "demo", "models", "info", "train", "evaluate", "robustness", "compare",
+        "explain", "report", "serve", "live", "pose-eval", "import", "alphapose", "cache", "data",
+    )
+} | {"import": "import_"}  # fmt: skip
+"""Subcommand -> module. It has a function of its own name, or an ``app`` with subcommands."""
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The subcommands by name; what one needs is imported when it is looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            module = import_module(f"keyact.cli.{_MODULES[name]}")
+            group = getattr(module, "app", None)
+            if group is None:
+                group = typer.Typer(add_completion=False, context_settings=_SETTINGS)
+                group.command(name)(getattr(module, _MODULES[name]))
+            self._loaded[name] = get_command(group)
+            self._loaded[name].name = name
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"commands": None})
+        self.commands = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_MODULES)
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
+    cls=_Group,
     help="Name what each person is doing in photos and videos, offline, on a CPU.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
 )
 
 
@@ -53,30 +88,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-_COMMANDS: tuple[Callable[..., None], ...] = (
-    predict.predict,
-    pose.pose,
-    demo.demo,
-    models.models,
-    info.info,
-    train.train,
-    evaluate.evaluate,
-    robustness.robustness,
-    compare.compare,
-    explain.explain,
-    report.report,
-    serve.serve,
-    live.live,
-)
-for command in _COMMANDS:
-    app.command()(command)
-app.command("pose-eval")(pose_eval.pose_eval)
-app.command("import")(import_.import_)
-app.add_typer(alphapose.app, name="alphapose")
-app.add_typer(cache.app, name="cache")
-app.add_typer(data.app, name="data")
 
 
 def main() -> None:

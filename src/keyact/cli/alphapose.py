@@ -10,7 +10,9 @@ import typer
 
 from keyact.cli.terminal import console, one_line_errors
 
-app = typer.Typer(help="Use AlphaPose's FastPose networks.", no_args_is_help=True)
+app = typer.Typer(
+    help="Use AlphaPose's FastPose networks.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.callback()

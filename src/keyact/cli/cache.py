@@ -14,7 +14,7 @@ from rich.text import Text
 
 from keyact.cli.terminal import FAILED, complain, console, one_line_errors
 
-app = typer.Typer(help="Show and prune the cache of people and features.")
+app = typer.Typer(help="Show and prune the cache of people and features.", add_completion=False)
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from keyact.data import Dataset
     from keyact.data.check import Report
 
-app = typer.Typer(help="Check and split labelled photos and clips.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check and split labelled photos and clips.", no_args_is_help=True, add_completion=False
+)
 
 MAX_SHOWN = 20
 """Errors, and warnings, that are printed; the JSON report has all."""

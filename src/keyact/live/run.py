@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from keyact import action
 from keyact.live.capture import MAX_PIXELS, Capture, Shot
 from keyact.live.source import Source, parse_source
 from keyact.live.spread import Spread
@@ -25,7 +24,7 @@ from keyact.live.stats import LiveSummary, Meter, SourceSummary
 from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
 from keyact.track import ByteTrack
-from keyact.video import VideoRecognizer
+from keyact.video import RunningVideo, sequence_network
 
 if TYPE_CHECKING:
     from keyact.action import SequenceModel
@@ -148,16 +147,12 @@ class LiveRecognizer:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The actions that it can name."""
-        return self._video(ByteTrack()).labels
+        return self._video().labels
 
     @cached_property
-    def _network(self) -> SequenceModel | bool:
+    def _network(self) -> SequenceModel | None:
         """Loaded once, for all sources."""
-        chosen = self._sequence
-        if chosen is None or isinstance(chosen, (str, Path)):
-            beside = self._recognizer.action_model
-            return action.load_sequence(chosen, self._recognizer.threads, beside) or False
-        return chosen
+        return sequence_network(self._recognizer, self._sequence)
 
     def __iter__(self) -> Iterator[LiveFrame]:
         """Recognised frames until all sources are over or `stop` is called; once per object."""
@@ -235,8 +230,7 @@ class LiveRecognizer:
         if state.spread is None:
             state.spread = Spread(self._recognizer)
         if state.video is None and capture.source.kind != "photos":
-            state.tracker = ByteTrack(capture.rate)
-            state.video = self._video(state.tracker)
+            state.video = self._video(capture.rate)
         began = time.monotonic()
         state.spread.begin(shot.seconds, self._allowance(capture))
         result = state.spread.recognizer(
@@ -246,17 +240,10 @@ class LiveRecognizer:
             timestamp=shot.seconds if state.video is not None else None,
         )
         now = {}
-        if state.video is not None and state.tracker is not None:
-            if state.meter.fps and capture.live:
-                state.tracker.fps = state.meter.fps
-            if state.seconds is not None and shot.seconds - state.seconds > state.video.lost:
-                state.tracker.forget()
-            state.seconds = shot.seconds
-            result = state.video.push(result, shot.image)
-            numbers = [p.track_id for p in result.people if p.track_id is not None]
-            state.people = max([state.people, *numbers])
-            now = {track: state.video.now(track) for track in numbers}
-            result = _settled(result, state.video)
+        if state.video is not None:
+            result = state.video.push(result, shot.image, shot.seconds)
+            now = state.video.now(result)
+            state.people = max([state.people, *now])
         done = time.monotonic()
         result = state.spread.end(result, done - began + other)
         state.meter.add(done, done - shot.arrived)
@@ -269,10 +256,8 @@ class LiveRecognizer:
         running = sum(not one.over for one in self._captures)
         return 1 / min(self._min_fps, capture.rate) / max(running, 1)
 
-    def _video(self, tracker: ByteTrack) -> VideoRecognizer:
-        return VideoRecognizer(
-            self._recognizer, sequence=self._network, tracker=tracker, collect=False
-        )
+    def _video(self, fps: float = MIN_FPS) -> RunningVideo:
+        return RunningVideo(self._recognizer, fps, sequence=self._network or False)
 
 
 def watch(
@@ -304,18 +289,8 @@ class _State:
 
     def __init__(self) -> None:
         self.spread: Spread | None = None
-        self.tracker: ByteTrack | None = None
-        self.video: VideoRecognizer | None = None
+        self.video: RunningVideo | None = None
         self.meter = Meter()
         self.people = 0
         self.served = 0.0
-        self.seconds: float | None = None
         self.other = 0.0  # seconds that whoever iterates takes per frame
-
-
-def _settled(result: FrameResult, video: VideoRecognizer) -> FrameResult:
-    people = tuple(
-        person.model_copy(update={"settled": video.label(person.track_id)})
-        for person in result.people
-    )
-    return result.model_copy(update={"people": people})

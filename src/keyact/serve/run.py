@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
-
-import uvicorn
+from typing import TYPE_CHECKING
 
 from keyact.errors import KeyactError
-from keyact.serve.logs import set_up_logs
 from keyact.serve.service import Service
 from keyact.serve.settings import ServeSettings
 
-
-class _Server(uvicorn.Server):
-    """Is not ready any more from the signal on, also for connections that are open."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # Unlike uvicorn's own, does not end the process by the signal once all is done: the
-        # status is 0.
-        self._service.drain()
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def serve(settings: ServeSettings, started: Callable[[str], None] | None = None) -> None:
@@ -46,6 +30,8 @@ def serve(settings: ServeSettings, started: Callable[[str], None] | None = None)
     KeyactError : a model cannot be had, or the address cannot be listened on.
     """
     server, listening = build(settings)
+    from keyact.serve.logs import set_up_logs
+
     set_up_logs(settings.log)
     try:
         if started is not None:
@@ -62,8 +48,11 @@ def build(settings: ServeSettings) -> tuple[uvicorn.Server, socket.socket]:
     try:
         with ThreadPoolExecutor(1, "keyact-load") as pool:
             loading = pool.submit(service.load)
-            # FastAPI takes as long to import as the models to load: both at once.
+            # FastAPI and uvicorn take as long to import as the models to load: both at once.
+            import uvicorn
+
             from keyact.serve.app import create_app
+            from keyact.serve.draining import DrainingServer
 
             app = create_app(service=service)
             loading.result()
@@ -83,7 +72,7 @@ def build(settings: ServeSettings) -> tuple[uvicorn.Server, socket.socket]:
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout)),
         h11_max_incomplete_event_size=64 * 1024,
     )
-    return _Server(config, service), listening
+    return DrainingServer(config, service), listening
 
 
 def address(listening: socket.socket) -> str:
@@ -94,7 +83,9 @@ def address(listening: socket.socket) -> str:
 
 def _listen(settings: ServeSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol by name: asyncio sets TCP_NODELAY only where it is told, and without it the last
+    # packet of each answer waits 40 ms for the client's delayed acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))

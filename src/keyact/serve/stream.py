@@ -20,15 +20,11 @@ from keyact.serve.logs import log
 from keyact.serve.service import Service, top, with_decoding
 from keyact.serve.uploads import decode_photo
 from keyact.serve.work import BusyError, LateError
-from keyact.timeline.evidence import STEP
-from keyact.timeline.offline import LEAST_RATE
-from keyact.track import ByteTrack
-from keyact.video import VideoRecognizer
+from keyact.video import RunningVideo
 
 router = APIRouter()
 
 _TOP = 5
-_FPS = 10.0  # what the tracker expects before it is told
 
 
 @dataclass
@@ -73,24 +69,15 @@ class _Stream:
         self._service = service
         self._socket = socket
         self._recognizer = recognizer
-        sequence = service.sequence(recognizer)
-        self._tracker = ByteTrack(_FPS)
         self._video = (
-            VideoRecognizer(
-                recognizer, sequence=sequence or False, tracker=self._tracker, collect=False
-            )
+            RunningVideo(recognizer, sequence=service.sequence(recognizer) or False)
             if track
             else None
         )
-        # Of fewer frames nothing is ever settled: a cell of the timeline would be empty, or a
-        # window too thin for the sequence network.
-        self._slowest = STEP if sequence is None else min(sequence.step, 1 / LEAST_RATE)
         self._slot = _Slot()
         self._news = asyncio.Event()
         self._began = monotonic()
         self._dropped = 0
-        self._last: float | None = None  # seconds of the last frame that was recognised
-        self._interval = 0.0  # seconds between those, over the last few
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -174,39 +161,21 @@ class _Stream:
         seconds = frame.arrived - self._began
         result = self._recognizer(image, source="stream", index=frame.number, timestamp=seconds)
         result = with_decoding(result, decode)
-        if self._video is None:
-            return result
-        self._pace(self._video, seconds)
-        return self._video.push(result, image)
-
-    def _pace(self, video: VideoRecognizer, seconds: float) -> None:
-        """Tell the tracker how fast frames come, and of a break."""
-        last, self._last = self._last, seconds
-        if last is None:
-            return
-        gap = seconds - last
-        # After a break whoever is there may be somebody else; a slide show has none.
-        if self._interval and gap > max(video.lost, 3 * self._interval):
-            self._tracker.forget()
-            return
-        self._interval += (0.3 if self._interval else 1.0) * (gap - self._interval)
-        self._tracker.fps = 1 / max(self._interval, 0.01)
+        return result if self._video is None else self._video.push(result, image, seconds)
 
     def _told(self, result: FrameResult) -> dict[str, Any]:
         """The result, and by number of each person: what is settled, and this moment."""
-        labels: dict[str, str] = {}
-        now: dict[str, list[dict[str, Any]]] = {}
-        people = []
-        for person in result.people:
-            if self._video is not None and person.track_id is not None:
-                number = str(person.track_id)
-                now[number] = _best(self._video.now(person.track_id))
-                if self._interval <= self._slowest:  # else "unknown" would say more than is known
-                    labels[number] = self._video.label(person.track_id)
-                    person = person.model_copy(update={"settled": labels[number]})
-            people.append(person)
-        shown = top(result.model_copy(update={"people": tuple(people)}), _TOP)
-        return {"labels": labels, "now": now, "result": shown.model_dump(mode="json")}
+        now = {} if self._video is None else self._video.now(result)
+        labels = {
+            str(person.track_id): person.settled
+            for person in result.people
+            if person.track_id is not None and person.settled is not None
+        }
+        return {
+            "labels": labels,
+            "now": {str(number): _best(actions) for number, actions in now.items()},
+            "result": top(result, _TOP).model_dump(mode="json"),
+        }
 
 
 def _best(probabilities: dict[str, float]) -> list[dict[str, Any]]:
