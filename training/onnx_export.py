@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from string import Template
 
+from keyact.replacing import replacing
 from keyact.train.conversion import check, convert, session
 
 __all__ = ["WEIGHTS", "check", "convert", "session", "ship", "table"]
@@ -68,6 +68,5 @@ def table(figures: dict[str, object]) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_bytes(data)

@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keyact.replacing import replacing
+
 EMA_DECAY = 0.999
 EMA_EVERY = 4
 WARM_UP_STEPS = 200
@@ -114,6 +116,5 @@ def fast_precision() -> str:
 
 def save_weights(net: keras.Model, path: Path) -> None:
     """Write the weights so that a killed run leaves the old file or the new one."""
-    part = path.with_name("partial.weights.h5")
-    net.save_weights(part)
-    part.replace(path)
+    with replacing(path) as part:
+        net.save_weights(part)

@@ -43,16 +43,6 @@ def test_log_and_curves(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.root.iterdir()) == ["curves.png", "log.csv"]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    run = RunFolder.create("one", tmp_path)
-    run.write_json(run.metrics, {"top1": 1})
-    with pytest.raises(RuntimeError), run.replacing(run.metrics) as part:
-        part.write_text("half")
-        raise RuntimeError
-    assert json.loads(run.metrics.read_text()) == {"top1": 1}
-    assert [path.name for path in run.root.iterdir()] == ["metrics.json"]
-
-
 def test_the_environment_names_versions_and_machine() -> None:
     found = environment()
     assert found["packages"]["numpy"]

@@ -8,13 +8,16 @@ where the key points enter, with and without the gate, and how much round the pe
 Features are computed once and cached (minutes), a head trains in seconds. The epoch is chosen on
 val; test is read once per run and chooses nothing. ``blind`` is the test accuracy of the same
 heads when no key point is found, which is what the gate is for. Gained and lost photos, and
-McNemar's exact p, compare what most seeds get right with "photo + person".
+McNemar's exact p, compare what most seeds get right with "photo + person", and with "photo", the
+image-only MobileNetV2. Trainings that are done
+are kept in --cache, so an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import re
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +38,11 @@ from training import onnx_export
 from training.backbone import initial_weights, mobilenet_v2
 from training.keypoint_fusion import data, model, verdict
 
+COLUMNS = (
+    "branches", "seeds", "val_top1_mean", "val_top1_sd", "test_top1_mean", "test_top1_sd",
+    "blind_top1_mean", "gained_vs_photo_person", "lost_vs_photo_person", "mcnemar_p",
+    "gained_vs_photo", "lost_vs_photo", "mcnemar_p_vs_photo",
+)  # fmt: skip
 EPOCHS, BATCH, RATE = 24, 128, 1e-3
 TOGETHER = 8  # photos that go through MobileNetV2 at once
 FINER_LAYER, FINER_STRIDE = "block_6_expand_relu", 8
@@ -53,10 +61,10 @@ class Variant(NamedTuple):
     margin: float = data.CROP_MARGIN
 
 
-BASE = "photo + person"
+BASE, IMAGE_ONLY = "photo + person", "photo"
 VARIANTS = {
     BASE: Variant(),  # first, for the others are compared with it
-    "photo": Variant(person=False),
+    IMAGE_ONLY: Variant(person=False),
     "person": Variant(photo=False),
     "key points alone": Variant(photo=False, person=False, enter=("pose",)),
     f"{BASE} + attention at joints": Variant(enter=("attended",)),
@@ -208,10 +216,12 @@ def main() -> None:
     sets = {s: data.load(args.people, args.shared, s) for s in ("train", "val", "test")}
     labels = {split: photos.labels for split, photos in sets.items()}
     tables: dict[float, dict[str, Table]] = {}
-    rows, usual = [], {}
     for name in args.variants:
         variant = VARIANTS[name]
-        if variant.margin not in tables:
+        missing = [
+            seed for seed in range(args.seeds) if not kept_run(args.cache, name, seed).exists()
+        ]
+        if missing and variant.margin not in tables:
             tables.clear()  # one at a time: each takes half a gigabyte
             tables[variant.margin] = {
                 split: extract(
@@ -219,34 +229,51 @@ def main() -> None:
                 )
                 for split, photos in sets.items()
             }
-        runs = [train(tables[variant.margin], labels, variant, s) for s in range(args.seeds)]
-        val, test, blind = (np.array([np.mean(run[k]) for run in runs]) for k in range(3))
-        # Right in most of the seeds: each photo counts once, as McNemar's test wants it.
-        usual[name] = np.mean([verdicts for _, verdicts, _ in runs], axis=0) > 0.5
-        before = usual.get(BASE, usual[name])
-        gained, lost = int((usual[name] & ~before).sum()), int((before & ~usual[name]).sum())
-        rows.append(
-            {
-                "branches": name,
-                "seeds": args.seeds,
-                "val_top1_mean": round(float(val.mean()), 4),
-                "val_top1_sd": round(deviation(val), 4),
-                "test_top1_mean": round(float(test.mean()), 4),
-                "test_top1_sd": round(deviation(test), 4),
-                "blind_top1_mean": round(float(blind.mean()), 4) if variant.enter else "",
-                "gained_vs_photo_person": gained,
-                "lost_vs_photo_person": lost,
-                "mcnemar_p": round(float(binomtest(gained, gained + lost).pvalue), 4)
-                if gained + lost
-                else 1.0,
-            }
-        )
-        print(rows[-1], flush=True)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        with args.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        for seed in missing:
+            best, verdicts, blind = train(tables[variant.margin], labels, variant, seed)
+            file = kept_run(args.cache, name, seed)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(file, best=best, verdicts=verdicts, blind=blind)
+            print(f"{name}, seed {seed}: val {best:.4f}, test {verdicts.mean():.4f}", flush=True)
+    done = {}
+    for name in VARIANTS:
+        files = [kept_run(args.cache, name, seed) for seed in range(args.seeds)]
+        if all(file.exists() for file in files):
+            done[name] = [np.load(file) for file in files]
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with args.out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(row(name, done) for name in done)
+
+
+def kept_run(cache: Path, name: str, seed: int) -> Path:
+    """Where the verdicts of one training are kept, so that an interrupted run goes on."""
+    return cache / "heads" / f"{re.sub(r'[^a-z0-9.]+', '-', name)}-{seed}.npz"
+
+
+def row(name: str, done: dict[str, list[Table]]) -> dict[str, object]:
+    """A variant's line of the table, compared with `BASE`."""
+    runs = done[name]
+    val, test, blind = (
+        np.array([run[key].mean() for run in runs]) for key in ("best", "verdicts", "blind")
+    )
+    values = [name, len(runs), *(f(x) for x in (val, test) for f in (np.mean, deviation))]
+    values.append(blind.mean() if VARIANTS[name].enter else "")
+    for other in (BASE, IMAGE_ONLY):
+        values += mcnemar(runs, done.get(other, runs))
+    rounded = (round(float(v), 4) if isinstance(v, float) else v for v in values)
+    return dict(zip(COLUMNS, rounded, strict=True))
+
+
+def mcnemar(runs: list[Table], others: list[Table]) -> tuple[int, int, float]:
+    """Photos gained and lost against the others, and McNemar's exact p.
+
+    A photo counts once, as the test wants it: as most of the seeds have it.
+    """
+    now, before = (np.mean([r["verdicts"] for r in each], axis=0) > 0.5 for each in (runs, others))
+    gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
+    return gained, lost, float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def deviation(values: np.ndarray) -> float:

@@ -208,9 +208,9 @@ def _write_json(target: str, report: Report) -> None:
     if target == "-":
         typer.echo(text)
         return
-    from keyact.data.tables import replaced
+    from keyact.replacing import replacing
 
-    with replaced(Path(target)) as part:
+    with replacing(Path(target)) as part:
         part.write_text(f"{text}\n", "utf-8")
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -20,6 +18,7 @@ from keyact.formats.base import MAX_PEOPLE
 from keyact.formats.cache import model_name, pixel_hash
 from keyact.media import load_image
 from keyact.media.photo_folder import PhotoFolder
+from keyact.replacing import replacing
 from keyact.results import FrameResult
 
 MAX_SHOWN = 20
@@ -83,7 +82,7 @@ def import_(
             if add_empty:
                 run.add_empty()
             written = 0
-            with _replaced(out) as target:
+            with replacing(out) as part, part.open("wb") as target:
                 for result in track(
                     run.results(format_name),
                     description=out.name,
@@ -218,16 +217,3 @@ class _Import:
             image = load_image(path)
             self._read[path] = (image.shape[1], image.shape[0], pixel_hash(image))
         return self._read[path]
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the target's name when all went well, and goes otherwise."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part.open("wb") as file:
-            yield file
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

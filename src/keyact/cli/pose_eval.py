@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from keyact.cli.options import FlipTest, Threads
 from keyact.cli.run import STDOUT
 from keyact.cli.terminal import FAILED, complain, console, one_line_errors
 from keyact.errors import KeyactError, UnknownNameError
+from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     from keyact.pose.annotations import AnnotatedPhoto
@@ -158,14 +158,8 @@ def _write(target: str | None, text: str) -> None:
     if target == STDOUT:
         typer.echo(text, nl=False)
         return
-    path = Path(target)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with replacing(target) as part:
         part.write_text(text, "utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _table(reports: Sequence[PoseReport]) -> Table:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from keyact.data.base import Dataset, Sample
 from keyact.data.check import NO_SPLIT, Report
 from keyact.data.looks import read_picture
-from keyact.data.tables import replaced
 from keyact.errors import InputError
+from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -59,7 +59,7 @@ class ContactSheet:
         """
         form = picture_format(target)
         picture = self.draw(report)
-        with replaced(target) as part:
+        with replacing(target) as part:
             picture.save(part, format=form)
 
     def draw(self, report: Report) -> Image.Image:

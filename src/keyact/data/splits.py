@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from keyact.data.base import SPLITS, Dataset, Sample, extra
 from keyact.data.leakage import exact_duplicates, find_leaks, refuse_leaks
 from keyact.data.manifest import BOX_COLUMNS, split_of
-from keyact.data.tables import read_table, replaced
+from keyact.data.tables import read_table
 from keyact.errors import InputError, KeyactError, UnknownNameError
+from keyact.replacing import replacing
 
 METHODS = {
     "stratified": "train, val and test with the classes in the same proportions",
@@ -145,7 +146,7 @@ def save_splits(folds: Sequence[Dataset], folder: str | Path) -> list[Path]:
         name = "split.csv" if len(folds) == 1 else f"fold-{number:0{width}}.csv"
         boxes = any(sample.box for sample in fold.samples)
         target = Path(folder) / name
-        with replaced(target) as part, part.open("w", newline="", encoding="utf-8") as file:
+        with replacing(target) as part, part.open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(("path", "label", "split", "group", *(BOX_COLUMNS if boxes else ())))
             for sample in fold.samples:

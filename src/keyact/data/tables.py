@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from keyact.data.base import MAX_SAMPLES, MAX_TABLE_BYTES, extra
@@ -79,18 +77,6 @@ def read_text(path: Path, limit: int = MAX_TABLE_BYTES) -> str:
         raise InputError(
             f"{path}: not a text in UTF-8 ({error.reason}); save it as UTF-8"
         ) from None
-
-
-@contextmanager
-def replaced(target: Path) -> Iterator[Path]:
-    """A file beside the target that takes its name when all went well, and goes otherwise."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _places(

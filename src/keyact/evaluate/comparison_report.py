@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from keyact.evaluate.output import replacing, save_figure, write_csv
+from keyact.evaluate.output import save_figure, write_csv
+from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keyact.errors import InputError, KeyactError
+from keyact.errors import InputError
+from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,25 +32,6 @@ def read_capped(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise InputError(f"{path}: longer than {limit >> 20} MiB")
     return data
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` to write, moved over it when the block ends well.
-
-    Raises
-    ------
-    KeyactError : the system refuses to write there.
-    """
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise KeyactError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

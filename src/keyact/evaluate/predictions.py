@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.errors import InputError
-from keyact.evaluate.output import replacing
+from keyact.replacing import replacing
 
 MAX_BYTES = 2**30  # of a predictions file once unpacked: 18 classes of 10 million photos
 _TOLERANCE = 1e-3  # a CSV's decimals, or half precision, may leave a sum a little off 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from pathlib import Path, PurePath
@@ -17,6 +16,7 @@ from keyact.formats.alphapose import KEYS
 from keyact.formats.base import PhotoPeople
 from keyact.formats.people import size_box
 from keyact.layouts import convert, get_layout
+from keyact.replacing import replacing
 from keyact.results import FrameResult, Person
 
 Form = Literal["default", "cmu", "open"]
@@ -164,17 +164,10 @@ class AlphaPoseFolder:
         if not name or owner != photo.image:
             reason = f"is the file of {owner!r} as well" if name else "has no name before its dot"
             raise KeyactError(f"{path}: {photo.image!r} {reason}; rename one, or name a .json file")
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         default = self._form == "default"
         content = _default_entries(photo) if default else _photo_entry(photo, self._form)
-        try:
+        with replacing(path) as part:
             part.write_text(json.dumps(content), "utf-8")
-            os.replace(part, path)
-        except OSError as error:
-            raise KeyactError(f"{path}: cannot be written: {error.strerror or error}") from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Nothing is left to do; as in `AlphaPoseWriter`."""

@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from keyact.errors import KeyactError
 from keyact.outputs.audio import AudioTrack
+from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     import av
@@ -53,13 +54,8 @@ def save_image(path: str | Path, image: NDArray[np.uint8]) -> None:
         raise KeyactError(f"{path}: the picture cannot be encoded: {error}") from None
     if not done:
         raise KeyactError(f"{path}: the picture cannot be encoded as {path.suffix}")
-    with _reported(path):
-        temporary = _temporary(path)
-        try:
-            temporary.write_bytes(encoded.tobytes())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(encoded.tobytes())
 
 
 def unique_path(folder: str | Path, source: str | Path, suffix: str, taken: set[Path]) -> Path:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from keyact.backends import optional_import
 from keyact.errors import KeyactError
-from keyact.evaluate.output import replacing
+from keyact.replacing import replacing
 from keyact.report.document import SCHEME, Report
 from keyact.report.page import to_html
 

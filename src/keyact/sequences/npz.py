@@ -13,7 +13,6 @@ is numbers, names or one-hot rows. Pickled objects in an archive are refused.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.errors import InputError
+from keyact.replacing import replacing
 from keyact.sequences.arrays import as_sequence_axes, in_layout, seen_scores
 from keyact.sequences.base import SPLITS, Options, SequenceFormat, checked, named, starts_with
 from keyact.sequences.sequence import MAX_VALUES, Sequence, layout_size
@@ -54,27 +54,18 @@ def save_npz(path: str | Path, sequences: list[Sequence]) -> None:
     # An empty text and no text are not the same.
     columns |= {f"has_{n}": np.array([getattr(s, n) is not None for s in sequences])
                 for n in ("label", "split", "group")}  # fmt: skip
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                keyact_sequences=np.array(1),
-                keypoints=np.concatenate([_rows(s.keypoints) for s in sequences]),
-                scores=np.concatenate([_rows(s.scores) for s in sequences]),
-                mask=np.concatenate([s.mask.ravel() for s in sequences]),
-                shapes=np.array([s.mask.shape for s in sequences], np.int64),
-                fps=np.array([s.fps or 0 for s in sequences], np.float64),
-                size=np.array([s.size or (0, 0) for s in sequences], np.int64),
-                **columns,  # type: ignore[arg-type]
-            )
-        os.replace(temporary, target)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            keyact_sequences=np.array(1),
+            keypoints=np.concatenate([_rows(s.keypoints) for s in sequences]),
+            scores=np.concatenate([_rows(s.scores) for s in sequences]),
+            mask=np.concatenate([s.mask.ravel() for s in sequences]),
+            shapes=np.array([s.mask.shape for s in sequences], np.int64),
+            fps=np.array([s.fps or 0 for s in sequences], np.float64),
+            size=np.array([s.size or (0, 0) for s in sequences], np.int64),
+            **columns,  # type: ignore[arg-type]
+        )
 
 
 def read(path: Path, options: Options) -> Iterator[Sequence]:

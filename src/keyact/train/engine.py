@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.errors import InputError
+from keyact.replacing import replacing
 from keyact.train.config import TrainConfig
 from keyact.train.layers import set_frozen, variables_of
 from keyact.train.objective import Loss, objective, top1
@@ -239,7 +240,7 @@ class _State:
             )
         if _better(row, history, config):
             history.best, history.best_epoch = row[config.monitor], epoch + 1
-            with self._run.replacing(self._run.weights) as part:
+            with replacing(self._run.weights) as part:
                 net.save_weights(part)
         self.put_back()
         for variable, was in zip(_others(net), random, strict=True):
@@ -281,7 +282,7 @@ class _State:
             )
             for i, variable in enumerate(variables)
         }
-        with self._run.replacing(self._run.checkpoint) as part, part.open("wb") as file:
+        with replacing(self._run.checkpoint) as part, part.open("wb") as file:
             save: Any = np.savez
             save(file, **arrays)
 

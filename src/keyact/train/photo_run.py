@@ -20,6 +20,7 @@ from keyact.data.progress import track
 from keyact.data.splits import make_splits
 from keyact.errors import InputError, KeyactError
 from keyact.media.image import load_image
+from keyact.replacing import replacing
 from keyact.train.calibration import calibrate, figures
 from keyact.train.config import TrainConfig
 from keyact.train.conversion import with_meta
@@ -166,7 +167,7 @@ def _epochs(
     history = fit(
         head, batches, validate, alone, replace(run, part="head"), resume=resume, on_epoch=on_epoch
     )
-    with run.replacing(run.weights) as part:
+    with replacing(run.weights) as part:
         net.save_weights(part)
     return history
 

@@ -16,14 +16,14 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from keyact.errors import InputError
+from keyact.replacing import replacing
 
 PACKAGES = ("keyact", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "onnx",
             "onnxruntime", "opencv-python-headless")  # fmt: skip
@@ -116,18 +116,8 @@ class RunFolder:
     def tensorboard(self) -> Path:
         return self.root / "tensorboard"
 
-    @contextmanager
-    def replacing(self, target: Path) -> Iterator[Path]:
-        """A file of the target's suffix that takes its name when the block ends well."""
-        part = target.with_name(f".part-{os.getpid()}-{target.name}")
-        try:
-            yield part
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-
     def write_bytes(self, target: Path, data: bytes) -> None:
-        with self.replacing(target) as part:
+        with replacing(target) as part:
             part.write_bytes(data)
 
     def write_json(self, target: Path, value: object) -> None:
@@ -142,7 +132,7 @@ class RunFolder:
         writer.writerows(rows)
         self.write_bytes(self.log, text.getvalue().encode())
         if curves:
-            with self.replacing(self.curves) as part:
+            with replacing(self.curves) as part:
                 draw_curves(rows, part)
 
     def write_environment(self) -> None:

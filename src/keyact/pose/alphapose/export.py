@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from keyact.errors import UnknownNameError, WeightsError
 from keyact.layouts import get_layout, layout_names
 from keyact.pose.alphapose.checkpoint import read_checkpoint
 from keyact.pose.alphapose.network import FINE_JOINTS, HEADS, STRIDE, Architecture, fastpose
+from keyact.replacing import replacing
 from keyact.runtime import OnnxModel
 
 LAYOUTS = {17: "coco17", 26: "halpe26", 68: "halpe68", 133: "coco133", 136: "halpe136"}
@@ -63,6 +63,7 @@ def convert(
     WeightsError : checkpoint, layout or head do not fit, the network gives no finite heatmaps,
         or torch or onnx is not installed.
     UnknownNameError : no such head or layout.
+    KeyactError : the target cannot be written.
     """
     target = Path(target)
     if target.suffix.lower() != ".onnx":
@@ -113,7 +114,8 @@ def convert(
         raise WeightsError(
             f"{checkpoint}: the network overflows, its heatmaps are not finite; nothing was written"
         )
-    _write(target, data)
+    with replacing(target) as part:
+        part.write_bytes(data)
     return Converted(source.architecture, layout, head, len(data))
 
 
@@ -137,15 +139,3 @@ def _layout(joints: int, layout: str | None, checkpoint: str | Path) -> str:
 def _noise_maps(data: bytes, input_size: tuple[int, int]) -> NDArray[np.float32]:
     crops = np.random.default_rng(0).integers(0, 256, (1, *input_size, 3), np.uint8)
     return np.asarray(OnnxModel(data).run({"image": crops})["heatmaps"], np.float32)
-
-
-def _write(target: Path, data: bytes) -> None:
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise WeightsError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
