@@ -36,6 +36,10 @@ Clock = tuple[float, float]  # wall, CPU
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     _pin(options.threads)
+    if options.default_memory:
+        from keyact.train import engine
+
+        engine.keep_memory = lambda: False
     with tempfile.TemporaryDirectory() as folder:
         rows = _loops(options, Path(folder)) + _cached(options, Path(folder))
     setting = (
@@ -59,6 +63,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=8, help="batches in an epoch of the loops")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument(
+        "--default-memory", action="store_true",
+        help="leave glibc's settings, which keyact changes, to see what that is worth",
+    )  # fmt: skip
     parser.add_argument("--photos", type=int, default=48, help="photos of the cached comparison")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "training.csv")
     return parser.parse_args(arguments)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keyact.replacing import replacing
+from keyact.train.memory import keep_memory
 
 EMA_DECAY = 0.999
 EMA_EVERY = 4
@@ -40,6 +41,7 @@ class Trainer:
         budget: str,
         backbone_rate: float = 0.3,
     ) -> None:
+        keep_memory()
         self.net, self.rate, self._backbone_rate = net, rate, backbone_rate
         in_head = {
             id(v) for layer in net.layers if layer.name in head for v in layer.trainable_variables

@@ -25,6 +25,7 @@ from keyact.errors import InputError
 from keyact.replacing import replacing
 from keyact.train.config import TrainConfig
 from keyact.train.layers import set_frozen, variables_of
+from keyact.train.memory import keep_memory
 from keyact.train.objective import Loss, objective, top1
 from keyact.train.run import RunFolder
 
@@ -82,7 +83,7 @@ class History:
 
 
 def prepare(config: TrainConfig) -> str:
-    """Seed everything and set the precision. To be called before the network is built.
+    """Seed, set the precision, keep memory. To be called before the network is built.
 
     Returns
     -------
@@ -90,6 +91,7 @@ def prepare(config: TrainConfig) -> str:
     """
     import keras
 
+    keep_memory()
     keras.utils.set_random_seed(config.seed)
     precision: str = config.precision
     if precision == "auto":
