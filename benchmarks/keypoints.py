@@ -68,6 +68,7 @@ from keyact.errors import UnknownNameError  # noqa: E402
 from keyact.media.image import load_image  # noqa: E402
 from keyact.pose.crop import crop_people, crop_transforms  # noqa: E402
 from keyact.pose.evaluation import SIGMAS  # noqa: E402
+from keyact.replacing import replacing  # noqa: E402
 
 RECIPE = ROOT / "benchmarks" / "int8.py"
 CALIBRATION = 100  # crops of training photos
@@ -347,13 +348,10 @@ def _rows(table: dict[tuple[str, str], dict[str, Any]], base: dict[str, Any]) ->
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("w", newline="") as file:
+    with replacing(path) as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(part, path)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

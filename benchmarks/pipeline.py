@@ -29,6 +29,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keyact.replacing import replacing
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -239,13 +241,10 @@ def _print(rows: Sequence[Row], setting: str) -> None:
 
 
 def _write(path: Path, rows: Sequence[Row], setting: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(("what", "unit", "value", "setting"))
         table.writerows((what, unit, f"{value:.3f}", setting) for what, unit, value in rows)
-    os.replace(temporary, path)
     print(f"\nWrote {path}")
 
 

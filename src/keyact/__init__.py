@@ -9,8 +9,9 @@ Names are resolved on first use, so ``import keyact`` loads no runtime and no im
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from keyact.lazy import resolver
 
 if TYPE_CHECKING:
     from keyact.errors import InputError, KeyactError, UnknownNameError, WeightsError
@@ -64,17 +65,4 @@ _HOME = {
     "train": "keyact.train",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import the public name from its module on first use (PEP 562)."""
-    try:
-        module = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module 'keyact' has no attribute {name!r}") from None
-    value: object = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = resolver(__name__, _HOME)

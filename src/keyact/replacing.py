@@ -11,15 +11,15 @@ from keyact.errors import KeyactError
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, error: type[KeyactError] = KeyactError) -> Iterator[Path]:
     """A file beside ``path`` to write, with its suffixes, moved over it when the block ends well.
 
     Whoever reads meanwhile finds the old file, and so does whoever comes after a crash. Missing
     folders are made.
 
-    Raises
-    ------
-    KeyactError : the system refuses to write there.
+    Parameters
+    ----------
+    error : raised when the system refuses to write there.
     """
     path = Path(path)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
@@ -27,8 +27,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
-    except OSError as error:
-        raise KeyactError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except OSError as refusal:
+        raise error(f"{path}: cannot be written: {refusal.strerror or refusal}") from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

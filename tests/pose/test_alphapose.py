@@ -18,7 +18,7 @@ import onnx
 import pytest
 
 from keyact import pose, weights
-from keyact.errors import KeyactError, UnknownNameError, WeightsError
+from keyact.errors import UnknownNameError, WeightsError
 from keyact.layouts import get_layout
 from keyact.pose.alphapose import AlphaPose, checkpoint, decode_heatmaps, decode_regression
 from keyact.pose.alphapose.export import convert
@@ -408,7 +408,7 @@ def test_a_failed_conversion_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     path = save(hollow(RES50), tmp_path / "a.pth")
     (tmp_path / "a.onnx").mkdir()
-    with pytest.raises(KeyactError, match=r"a\.onnx: cannot be written"):
+    with pytest.raises(WeightsError, match=r"a\.onnx: cannot be written"):
         convert(path, tmp_path / "a.onnx", input_size=(64, 64))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "a.pth"]
 

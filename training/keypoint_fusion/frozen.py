@@ -9,8 +9,8 @@ Features are computed once and cached (minutes), a head trains in seconds. The e
 val; test is read once per run and chooses nothing. ``blind`` is the test accuracy of the same
 heads when no key point is found, which is what the gate is for. Gained and lost photos, and
 McNemar's exact p, compare what most seeds get right with "photo + person", and with "photo", the
-image-only MobileNetV2. Trainings that are done
-are kept in --cache, so an interrupted run goes on where it was.
+image-only MobileNetV2. Trainings that are done are kept in --cache, so an interrupted run goes on
+where it was.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.stats import binomtest
 
+from keyact.evaluate.significance import exact_mcnemar
 from keyact.models.keypoint_fusion.network import (
     ATTENTION_SIGMA,
     FINE_LAYER,
@@ -34,6 +34,7 @@ from keyact.models.keypoint_fusion.network import (
     Attend,
     JointSampler,
 )
+from keyact.replacing import replacing
 from training import onnx_export
 from training.backbone import initial_weights, mobilenet_v2
 from training.keypoint_fusion import data, model, verdict
@@ -140,10 +141,8 @@ def extract(weights, photos: data.Photos, margin: float, kept: Path) -> Table:
         for key, value in made.items():
             rows.setdefault(key, []).append(value)
     table = {key: np.concatenate(value) for key, value in rows.items()}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_name(f"partial-{kept.name}")
-    np.savez(part, **table)
-    part.replace(kept)
+    with replacing(kept) as part:
+        np.savez(part, **table)
     return table
 
 
@@ -231,15 +230,14 @@ def main() -> None:
             }
         for seed in missing:
             best, verdicts, blind = train(tables[variant.margin], labels, variant, seed)
-            file = kept_run(args.cache, name, seed)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, best=best, verdicts=verdicts, blind=blind)
+            with replacing(kept_run(args.cache, name, seed)) as part:
+                np.savez(part, best=best, verdicts=verdicts, blind=blind)
             print(f"{name}, seed {seed}: val {best:.4f}, test {verdicts.mean():.4f}", flush=True)
     done = {}
     for name in VARIANTS:
         files = [kept_run(args.cache, name, seed) for seed in range(args.seeds)]
         if all(file.exists() for file in files):
-            done[name] = [np.load(file) for file in files]
+            done[name] = [dict(np.load(file)) for file in files]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with args.out.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
@@ -253,7 +251,7 @@ def kept_run(cache: Path, name: str, seed: int) -> Path:
 
 
 def row(name: str, done: dict[str, list[Table]]) -> dict[str, object]:
-    """A variant's line of the table, compared with `BASE`."""
+    """A variant's line of the table, compared with `BASE` and `IMAGE_ONLY`."""
     runs = done[name]
     val, test, blind = (
         np.array([run[key].mean() for run in runs]) for key in ("best", "verdicts", "blind")
@@ -261,19 +259,14 @@ def row(name: str, done: dict[str, list[Table]]) -> dict[str, object]:
     values = [name, len(runs), *(f(x) for x in (val, test) for f in (np.mean, deviation))]
     values.append(blind.mean() if VARIANTS[name].enter else "")
     for other in (BASE, IMAGE_ONLY):
-        values += mcnemar(runs, done.get(other, runs))
+        values += exact_mcnemar(usual(runs), usual(done.get(other, runs)))
     rounded = (round(float(v), 4) if isinstance(v, float) else v for v in values)
     return dict(zip(COLUMNS, rounded, strict=True))
 
 
-def mcnemar(runs: list[Table], others: list[Table]) -> tuple[int, int, float]:
-    """Photos gained and lost against the others, and McNemar's exact p.
-
-    A photo counts once, as the test wants it: as most of the seeds have it.
-    """
-    now, before = (np.mean([r["verdicts"] for r in each], axis=0) > 0.5 for each in (runs, others))
-    gained, lost = int((now & ~before).sum()), int((before & ~now).sum())
-    return gained, lost, float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+def usual(runs: list[Table]) -> np.ndarray:
+    """Photos that most of the seeds have right: each counts once, as McNemar's test wants it."""
+    return np.mean([run["verdicts"] for run in runs], axis=0) > 0.5
 
 
 def deviation(values: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -24,43 +24,29 @@ _MODULES = {
 """Subcommand -> module. It has a function of its own name, or an ``app`` with subcommands."""
 
 
-class _Commands(MutableMapping[str, Any]):
-    """The subcommands by name; what one needs is imported when it is looked up."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            module = import_module(f"keyact.cli.{_MODULES[name]}")
-            group = getattr(module, "app", None)
-            if group is None:
-                group = typer.Typer(add_completion=False, context_settings=_SETTINGS)
-                group.command(name)(getattr(module, _MODULES[name]))
-            self._loaded[name] = get_command(group)
-            self._loaded[name].name = name
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
-
-    def __len__(self) -> int:
-        return len(_MODULES)
-
-
 class _Group(TyperGroup):
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings | {"commands": None})
-        self.commands = _Commands()
+        super().__init__(**settings)
+        self.commands = dict.fromkeys(_MODULES)  # type: ignore[assignment]  # to suggest from
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _command(cmd_name) if cmd_name in _MODULES else None
+
+
+@cache
+def _command(name: str) -> Any:
+    """A subcommand; what it needs is imported."""
+    module = import_module(f"keyact.cli.{_MODULES[name]}")
+    group = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, context_settings=_SETTINGS)
+        group.command(name)(getattr(module, _MODULES[name]))
+    command = get_command(group)
+    command.name = name
+    return command
 
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from keyact.cli.options import Detector, Pose
 from keyact.cli.terminal import FAILED, complain, console, one_line_errors
+from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     from keyact.data import Dataset
@@ -208,9 +209,7 @@ def _write_json(target: str, report: Report) -> None:
     if target == "-":
         typer.echo(text)
         return
-    from keyact.replacing import replacing
-
-    with replacing(Path(target)) as part:
+    with replacing(target) as part:
         part.write_text(f"{text}\n", "utf-8")
 
 

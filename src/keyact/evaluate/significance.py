@@ -110,8 +110,13 @@ def mcnemar(one: Predictions, other: Predictions) -> McNemar:
     for key, (label, _) in first.items():
         if label != second[key][0]:
             raise KeyactError(f"{key[0]}: labelled {label!r} in one, {second[key][0]!r} in another")
-    gained = sum(right and not second[key][1] for key, (_, right) in first.items())
-    lost = sum(second[key][1] and not right for key, (_, right) in first.items())
+    verdicts = [(right, second[key][1]) for key, (_, right) in first.items()]
+    return exact_mcnemar(*np.array(verdicts, bool).reshape(-1, 2).T)
+
+
+def exact_mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> McNemar:
+    """The test on which rows (N,) each of two models has right."""
+    gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
     disagreements = gained + lost
     stats = extra("scipy.stats")
     p = float(stats.binomtest(gained, disagreements).pvalue) if disagreements else 1.0

@@ -9,9 +9,9 @@ What only files and training need is imported on first use: whoever names action
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from keyact.lazy import resolver
 from keyact.sequences.features import Features, Span, clip_spans
 from keyact.sequences.glances import Glances
 from keyact.sequences.preprocess import Preprocess
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keyact.sequences.augment import Augment
     from keyact.sequences.base import Options, SequenceFormat
     from keyact.sequences.load import FORMATS, detect_format, get_format, load_sequences
-    from keyact.sequences.npz import save_npz as save_sequences
+    from keyact.sequences.npz import save_sequences
 
 __all__ = [
     "FORMATS",
@@ -51,26 +51,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "FORMATS": ("load", "FORMATS"),
-    "Augment": ("augment", "Augment"),
-    "Options": ("base", "Options"),
-    "SequenceFormat": ("base", "SequenceFormat"),
-    "detect_format": ("load", "detect_format"),
-    "get_format": ("load", "get_format"),
-    "load_sequences": ("load", "load_sequences"),
-    "save_sequences": ("npz", "save_npz"),
+    "FORMATS": "keyact.sequences.load",
+    "Augment": "keyact.sequences.augment",
+    "Options": "keyact.sequences.base",
+    "SequenceFormat": "keyact.sequences.base",
+    "detect_format": "keyact.sequences.load",
+    "get_format": "keyact.sequences.load",
+    "load_sequences": "keyact.sequences.load",
+    "save_sequences": "keyact.sequences.npz",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import the name from its module on first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'keyact.sequences' has no attribute {name!r}")
-    module, there = _HOME[name]
-    value: object = getattr(import_module(f"keyact.sequences.{module}"), there)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = resolver(__name__, _HOME)

@@ -1,8 +1,8 @@
 """NumPy archives: keyact's own, one recording per file, and whole data sets in one.
 
-keyact's own (`save_npz`) has every recording behind the other: ``keypoints`` (sum of M x T, V, C),
-``scores``, ``mask``, ``shapes`` (N, 2), and the other attributes as columns; reading gives back
-what was written.
+keyact's own (`save_sequences`) has every recording behind the other: ``keypoints`` (sum of
+M x T, V, C), ``scores``, ``mask``, ``shapes`` (N, 2), and the other attributes as columns; reading
+gives back what was written.
 
 Others are told by their names. One recording: ``keypoints`` (or ``data``, ``skeleton``, ``x``, or
 the only array) with (T, V, C), (M, T, V, C) or other axes, perhaps ``scores``, ``label``,
@@ -37,7 +37,7 @@ _TEXTS = ("layout", "label", "name", "split", "group")
 Arrays = dict[str, NDArray[Any]]
 
 
-def save_npz(path: str | Path, sequences: list[Sequence]) -> None:
+def save_sequences(path: str | Path, sequences: list[Sequence]) -> None:
     """Write recordings that `read` gives back exactly; atomically.
 
     Raises
@@ -54,7 +54,7 @@ def save_npz(path: str | Path, sequences: list[Sequence]) -> None:
     # An empty text and no text are not the same.
     columns |= {f"has_{n}": np.array([getattr(s, n) is not None for s in sequences])
                 for n in ("label", "split", "group")}  # fmt: skip
-    with replacing(path) as part, part.open("wb") as file:
+    with replacing(path, InputError) as part, part.open("wb") as file:
         np.savez_compressed(
             file,
             keyact_sequences=np.array(1),

@@ -10,8 +10,9 @@ Names are resolved on first use, so that models load while FastAPI is still bein
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from keyact.lazy import resolver
 
 if TYPE_CHECKING:
     from keyact.serve.app import create_app
@@ -28,13 +29,4 @@ _HOME = {
     "serve": "keyact.serve.run",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import the public name from its module on first use (PEP 562)."""
-    try:
-        module = _HOME[name]
-    except KeyError:
-        raise AttributeError(f"module 'keyact.serve' has no attribute {name!r}") from None
-    value: object = getattr(import_module(module), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = resolver(__name__, _HOME)

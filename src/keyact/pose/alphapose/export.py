@@ -63,7 +63,6 @@ def convert(
     WeightsError : checkpoint, layout or head do not fit, the network gives no finite heatmaps,
         or torch or onnx is not installed.
     UnknownNameError : no such head or layout.
-    KeyactError : the target cannot be written.
     """
     target = Path(target)
     if target.suffix.lower() != ".onnx":
@@ -114,7 +113,7 @@ def convert(
         raise WeightsError(
             f"{checkpoint}: the network overflows, its heatmaps are not finite; nothing was written"
         )
-    with replacing(target) as part:
+    with replacing(target, WeightsError) as part:
         part.write_bytes(data)
     return Converted(source.architecture, layout, head, len(data))
 
