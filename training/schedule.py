@@ -1,14 +1,19 @@
-"""What the training scripts share: two learning rates, a cosine, and averaged weights."""
+"""What the training scripts share: two learning rates, a cosine, and averaged weights.
+
+The steps themselves are TensorFlow's or PyTorch's, as ``KERAS_BACKEND`` says: TensorFlow is the
+faster one on a CPU, PyTorch is for a GPU.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from keyact.replacing import replacing
 from keyact.train.memory import keep_memory
@@ -17,6 +22,8 @@ EMA_DECAY = 0.999
 EMA_EVERY = 4
 WARM_UP_STEPS = 200
 CLIP_NORM = 5.0
+WEIGHT_DECAY = 1e-4
+BETAS = 0.9, 0.99
 
 
 class Trainer:
@@ -46,31 +53,20 @@ class Trainer:
         in_head = {
             id(v) for layer in net.layers if layer.name in head for v in layer.trainable_variables
         }
-        self._head = [v for v in net.trainable_variables if id(v) in in_head]
-        self._body = [v for v in net.trainable_variables if id(v) not in in_head]
-        self._optimizers = [
-            keras.optimizers.AdamW(rate, weight_decay=1e-4, beta_2=0.99) for _ in range(2)
-        ]
-        for optimizer, variables in zip(self._optimizers, (self._head, self._body), strict=True):
-            optimizer.build(variables)
+        groups = (
+            [v for v in net.trainable_variables if id(v) in in_head],
+            [v for v in net.trainable_variables if id(v) not in in_head],
+        )
+        if keras.backend.backend() == "torch":
+            from training.steps_torch import Steps
+        else:
+            from training.steps_tensorflow import Steps  # type: ignore[assignment]
+        self._steps_taken = Steps(net, loss, groups)
         self._minutes = float(budget[:-1]) if budget.endswith("m") else None
         self._steps = None if self._minutes else int(budget)
         self._started = time.time()
         self.done = 0
-        self._ema = [tf.Variable(v) for v in net.weights]
-
-        @tf.function
-        def step(*batch):
-            with tf.GradientTape() as tape:
-                losses = loss(net, *batch)
-            grads = tape.gradient(losses["loss"], self._head + self._body)
-            grads, _ = tf.clip_by_global_norm(grads, CLIP_NORM)
-            self._optimizers[0].apply(grads[: len(self._head)], self._head)
-            if self._body:
-                self._optimizers[1].apply(grads[len(self._head) :], self._body)
-            return losses
-
-        self._step = step
+        self._recent: deque[dict] = deque(maxlen=100)
 
     @property
     def part(self) -> float:
@@ -79,36 +75,47 @@ class Trainer:
             return (time.time() - self._started) / (60 * self._minutes)
         return self.done / self._steps
 
-    def step(self, *batch) -> dict[str, float]:
+    def step(self, *batch) -> None:
+        """One gradient step."""
         warm = min(1.0, (self.done + 1) / WARM_UP_STEPS)
         factor = warm * (0.5 + 0.5 * math.cos(math.pi * min(self.part, 1.0))) + 1e-3
-        for optimizer, share in zip(self._optimizers, (1.0, self._backbone_rate), strict=True):
-            optimizer.learning_rate.assign(self.rate * share * factor)
-        losses = self._step(*batch)
+        rates = self.rate * factor, self.rate * factor * self._backbone_rate
+        self._recent.append(self._steps_taken.step(batch, rates))
         self.done += 1
         if self.done % EMA_EVERY == 0:
             decay = min(EMA_DECAY, (self.done + 1) / (self.done + 10)) ** EMA_EVERY
-            for average, value in zip(self._ema, self.net.weights, strict=True):
-                average.assign(decay * average + (1 - decay) * value)
-        return {key: float(value) for key, value in losses.items()}
+            self._steps_taken.average(decay)
+
+    def progress(self) -> str:
+        """Steps, share of the budget, and means of the last losses.
+
+        The losses of the steps are read here and not before: a GPU need not be waited for.
+        """
+        mean = {
+            key: round(float(np.mean([float(one[key]) for one in self._recent])), 3)
+            for key in self._recent[-1]
+        }
+        return f"{self.done} {self.part:.3f} {mean}"
 
     def with_average(self, use: Callable[[], object]) -> object:
         """Run ``use`` with the averaged weights in the model, then put the others back."""
-        now = [v.numpy() for v in self.net.weights]
-        for value, average in zip(self.net.weights, self._ema, strict=True):
-            value.assign(average)
+        self._steps_taken.swap()
         try:
             return use()
         finally:
-            for value, old in zip(self.net.weights, now, strict=True):
-                value.assign(old)
+            self._steps_taken.swap()
 
 
 def fast_precision() -> str:
-    """Keras's policy for this machine: bfloat16 only where the processor computes in it.
+    """Keras's policy for this machine: bfloat16 only where the hardware computes in it.
 
     Elsewhere it is emulated, and a step takes several times as long as in float32.
     """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return "mixed_bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     try:
         flags = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:

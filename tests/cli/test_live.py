@@ -195,8 +195,8 @@ def test_signals_end_it_with_every_file_complete(home: Path, tmp_path: Path) -> 
 def test_a_second_signal_ends_it_at_once() -> None:
     code = (
         "import time\n"
-        "from keyact.cli.live import _signals\n"
-        "with _signals() as asked:\n"
+        "from keyact.cli.terminal import asked_to_stop\n"
+        "with asked_to_stop() as asked:\n"
         "    print('ready', flush=True)\n"
         "    while not asked: time.sleep(0.01)\n"
         "    print('asked', flush=True)\n"

@@ -92,7 +92,7 @@ def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where = ["--shared", world, "--labels", world / "labels", "--run", world / "fastpose"]
     teacher = world / "teacher.weights.h5"
     model.build(96, 64, None, alpha=1.75, neck=1280, inner=True).save_weights(teacher)
-    cheap = ["--init", "random", "--batch", 4, "--teacher", teacher, "--cycle", 2]
+    cheap = ["--init", "random", "--batch", 4, "--teacher", teacher]
     run(monkeypatch, train.main, *where, *cheap, "--phases", "64x32:2:1e-3", "96x64:2:1e-3")
     assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 4
     run(monkeypatch, train.main, *where, *cheap, "--phases", "96x64:2:1e-3", "--resume")

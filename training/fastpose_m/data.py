@@ -1,9 +1,7 @@
-"""Person crops with teacher keypoints, strongly augmented, from a background thread."""
+"""Person crops with teacher keypoints, strongly augmented."""
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training import ahead
 from training.teachers import FLIP_COCO17
 
 MIN_MEAN_SCORE = 0.25  # poses that the teacher does not believe are left out
 BOX_MARGIN = 1.25
+NEAR_UPRIGHT = np.deg2rad(20)
 UPPER, LOWER = np.arange(0, 11), np.arange(11, 17)
 
 
@@ -72,7 +72,8 @@ def plain_sample(crops: Crops, i: int, height: int, width: int):
 
 
 def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.random.Generator):
-    """One crop: RGB uint8 (H, W, 3), xy (17, 2) in crop pixels, score (17,), spread in px."""
+    """One crop: RGB uint8 (H, W, 3), xy (17, 2) in crop pixels, score (17,), spread in px, and
+    whether it is near upright."""
     box, points = crops.boxes[i].copy(), crops.keypoints[i].copy()
     if rng.random() < 0.15:
         box = _half_body(box, points, rng)
@@ -93,7 +94,7 @@ def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.rand
     image = _colour(np.ascontiguousarray(image), rng)
     if rng.random() < 0.25:
         _occlude(image, xy, score, crops, rng)
-    return image, xy, score, spread
+    return image, xy, score, spread, float(abs(turn) < NEAR_UPRIGHT)
 
 
 def _half_body(box, points, rng):
@@ -147,28 +148,21 @@ def batches(
     width: int,
     seed: int,
     start_step: int = 0,
-    cycle: int = 1 << 60,
-) -> Iterator[tuple]:
-    """Endless augmented batches after their step; the seed and ``step % cycle`` tell all of them.
+    workers: int = 0,
+) -> Iterator[ahead.Batch]:
+    """Endless augmented batches; the seed and the step tell all of them.
 
-    With a ``cycle`` the same batches come again and again, in another order each time.
+    A batch: images (N, H, W, 3) RGB uint8, xy (N, 17, 2), score and spread (N, 17), and whether
+    each crop is near enough to upright for the teacher to know its way, (N,) 0 or 1.
     """
-    ready: queue.Queue = queue.Queue(maxsize=6)
 
-    def work() -> None:
-        step = start_step
-        while True:
-            turn, place = divmod(step, cycle)
-            if turn:
-                place = int(np.random.default_rng([seed, turn]).permutation(cycle)[place])
-            rng = np.random.default_rng([seed, place])
-            samples = [
-                augmented_sample(crops, int(i), height, width, rng)
-                for i in rng.integers(len(crops), size=size)
-            ]
-            ready.put((place, *(np.stack(column) for column in zip(*samples, strict=True))))
-            step += 1
+    def make(step: int) -> ahead.Batch:
+        rng = np.random.default_rng([seed, step])
+        samples = [
+            augmented_sample(crops, int(i), height, width, rng)
+            for i in rng.integers(len(crops), size=size)
+        ]
+        image, *labels = (np.stack(column) for column in zip(*samples, strict=True))
+        return image, *(label.astype(np.float32) for label in labels)
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        yield ready.get()
+    return ahead.ahead(make, start_step, workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from keras import ops
 
 from keyact.layouts import get_layout
 from keyact.pose.base import PoseEstimator
@@ -48,7 +49,7 @@ def against_teacher(
         part = order[start : start + 50]
         samples = [data.plain_sample(crops, i, height, width) for i in part]
         image = np.stack([s[0] for s in samples]).astype(np.float32) / 127.5 - 1
-        maps = np.asarray(net(image, training=False)["maps"], np.float32)
+        maps = ops.convert_to_numpy(net(image, training=False)["maps"])
         points = peaks(maps) * model.STRIDE + (model.STRIDE - 1) / 2
         for p, (_, matrix) in zip(points, samples, strict=True):
             back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))

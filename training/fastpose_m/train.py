@@ -19,8 +19,7 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
@@ -39,63 +38,52 @@ def targets(xy, spread, h: int, w: int, sigma: float):
     Where the teacher's votes spread (px), the Gaussian is wider.
     """
     centre = (xy - (model.STRIDE - 1) / 2) / model.STRIDE
-    doubt = tf.clip_by_value(spread / model.STRIDE, 0.0, sigma)[..., None]
+    doubt = ops.clip(spread / model.STRIDE, 0.0, sigma)[..., None]
     var = sigma**2 + doubt**2
-    gx = tf.exp(-((tf.range(w, dtype=tf.float32) - centre[..., :1]) ** 2) / (2 * var))
-    gy = tf.exp(-((tf.range(h, dtype=tf.float32) - centre[..., 1:]) ** 2) / (2 * var))
-    limit = tf.constant([w, h], tf.float32) - 0.5
-    inside = tf.reduce_all((centre > -0.5) & (centre < limit), -1)
-    maps = tf.einsum("njy,njx->nyxj", gy, gx)
-    maps /= tf.reduce_sum(maps, (1, 2), keepdims=True) + 1e-9
-    return maps, tf.cast(inside, tf.float32)
+    gx = ops.exp(-((ops.arange(w, dtype="float32") - centre[..., :1]) ** 2) / (2 * var))
+    gy = ops.exp(-((ops.arange(h, dtype="float32") - centre[..., 1:]) ** 2) / (2 * var))
+    limit = ops.convert_to_tensor([w - 0.5, h - 0.5], "float32")
+    inside = ops.all((centre > -0.5) & (centre < limit), -1)
+    maps = ops.einsum("njy,njx->nyxj", gy, gx)
+    maps /= ops.sum(maps, (1, 2), keepdims=True) + 1e-9
+    return maps, ops.cast(inside, "float32")
 
 
-def make_loss(h: int, w: int, sigma: float, distil: float):
-    def loss(net, image, xy, score, spread, *goals):
+def make_loss(h: int, w: int, sigma: float, teacher: keras.Model | None, distil: float):
+    """Places and scores that the labels tell, and the blended maps that ``teacher`` makes."""
+
+    def loss(net, image, xy, score, spread, upright):
         goal, inside = targets(xy, spread, h, w, sigma)
-        weight = inside * tf.where(score > LEAST_SCORE, score, 0.0)
-        image = tf.cast(image, tf.float32) / 127.5 - 1.0
+        weight = inside * ops.where(score > LEAST_SCORE, score, 0.0)
+        image = ops.cast(image, "float32") / 127.5 - 1.0
         out = net(image, training=True)
-        logits = tf.reshape(out["maps"], (-1, h * w, model.JOINTS))
-        flat = tf.reshape(goal, (-1, h * w, model.JOINTS))
-        cross = -tf.reduce_sum(flat * tf.nn.log_softmax(logits, axis=1), 1)
-        place = tf.reduce_sum(cross * weight) / (tf.reduce_sum(weight) + 1e-6)
-        belief = tf.reduce_mean(
-            tf.nn.sigmoid_cross_entropy_with_logits(score * inside, out["scores"])
-        )
+        logits = ops.reshape(out["maps"], (-1, h * w, model.JOINTS))
+        flat = ops.reshape(goal, (-1, h * w, model.JOINTS))
+        cross = -ops.sum(flat * ops.log_softmax(logits, axis=1), 1)
+        place = ops.sum(cross * weight) / (ops.sum(weight) + 1e-6)
+        believed = ops.binary_crossentropy(score * inside, out["scores"], from_logits=True)
+        belief = ops.mean(believed)
         losses = {"place": place, "belief": belief}
         total = place + BELIEF_WEIGHT * belief
-        if goals:
+        if teacher is not None:
+            looked = teacher(image, training=False)
             gaps = [
-                tf.reduce_mean(
-                    tf.square(tf.cast(out[name], tf.float32) - tf.cast(goal, tf.float32))
-                )
-                for name, goal in zip(BLENDS, goals, strict=True)
+                ops.mean(ops.square(ops.cast(out[name], "float32") - theirs), (1, 2, 3))
+                for name in BLENDS
+                for theirs in [ops.stop_gradient(ops.cast(looked[name], "float32"))]
             ]
-            losses["distil"] = tf.add_n(gaps)
-            total += distil * losses["distil"]
+            losses["distil"] = ops.mean(sum(gaps) * upright)
+            total = total + distil * losses["distil"]
         return {"loss": total, **losses}
 
     return loss
 
 
-class Teacher:
-    """The teacher's blended maps of a crop, remembered: they cost as much as a training step."""
-
-    def __init__(self, path: Path, height: int, width: int, remember: int) -> None:
-        net = model.build(height, width, None, alpha=1.75, neck=1280, inner=True)
-        net.load_weights(path)
-        self._look = tf.function(lambda image: net(image, training=False))
-        self._seen: dict[int, list[np.ndarray]] = {}
-        self._remember = remember
-
-    def __call__(self, step: int, image: np.ndarray) -> list[np.ndarray]:
-        """``step`` says which batch it is: the same ``remember`` batches come again and again."""
-        place = step % self._remember
-        if place not in self._seen:
-            maps = self._look(tf.constant(image.astype(np.float32) / 127.5 - 1.0))
-            self._seen[place] = [np.asarray(maps[name], np.float16) for name in BLENDS]
-        return self._seen[place]
+def load_teacher(path: Path, height: int, width: int) -> keras.Model:
+    net = model.build(height, width, None, alpha=1.75, neck=1280, inner=True)
+    net.load_weights(path)
+    net.trainable = False
+    return net
 
 
 def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_out) -> int:
@@ -109,15 +97,13 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
         load_shipped(net, onnx_export.WEIGHTS / "fastpose_m.onnx")
     elif not fresh:
         net.load_weights(previous or args.init)
-    teacher = None
-    if args.distil:
-        teacher = Teacher(args.teacher, height, width, args.cycle)
+    teacher = load_teacher(args.teacher, height, width) if args.distil else None
     if args.freeze_until:
         freeze_until(net, args.freeze_until)
     body = {layer.name for layer in mobilenet_v2((height, width, 3), None).layers}
     head = {layer.name for layer in net.layers} - body
     h, w = height // model.STRIDE, width // model.STRIDE
-    loss = make_loss(h, w, args.sigma * height / 256, args.distil)
+    loss = make_loss(h, w, args.sigma * height / 256, teacher, args.distil)
     trainer = Trainer(net, head, loss, float(rate), budget, args.backbone_rate)
 
     def keep() -> None:
@@ -128,18 +114,13 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
         save_weights(net, args.run / "last.weights.h5")
         (args.run / "state.json").write_text(json.dumps(state))
 
-    recent: list[dict[str, float]] = []
     began = evaluated = time.time()
-    batches = data.batches(crops, args.batch, height, width, args.seed, step, cycle=args.cycle)
-    for place, image, *labels in batches:
-        goals = teacher(place, image) if teacher else ()
-        recent.append(trainer.step(image, *(np.asarray(a, np.float32) for a in labels), *goals))
+    size_and_seed = height, width, args.seed
+    for batch in data.batches(crops, args.batch, *size_and_seed, step, args.workers):
+        trainer.step(*batch)
         if trainer.done % 100 == 0:
-            mean = {k: round(float(np.mean([r[k] for r in recent[-100:]])), 3) for k in recent[0]}
             speed = trainer.done * args.batch / (time.time() - began)
-            print(
-                size, trainer.done, f"{trainer.part:.3f}", mean, f"{speed:.0f} crops/s", flush=True
-            )
+            print(size, trainer.progress(), f"{speed:.0f} crops/s", flush=True)
         if time.time() - evaluated > 60 * args.eval_minutes:
             evaluated = time.time()
             trainer.with_average(keep)
@@ -166,7 +147,7 @@ def main() -> None:
     )
     parser.add_argument("--teacher", type=Path, default=Path("work/teacher.weights.h5"))
     parser.add_argument("--distil", type=float, default=1.0, help="weight of the blended maps")
-    parser.add_argument("--cycle", type=int, default=250, help="batches that come again and again")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--backbone-rate", type=float, default=1.0, help="share of the rate")
     parser.add_argument("--freeze-until", default="expanded_conv_project_BN", help='"" for nothing')
     parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")

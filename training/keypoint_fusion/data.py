@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import queue
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -15,10 +13,11 @@ import numpy as np
 from keyact.action.keypoint_fusion import PHOTO_PEOPLE, largest, person_crops, whole_photo
 from keyact.train import Augment
 from keyact.train.augment import augmented
-from keyact.train.photos import CROP_MARGIN
+from keyact.train.mixing import mix
+from keyact.train.photos import CROP_MARGIN, INPUTS
+from training import ahead
 from training.keypoint_fusion.model import JOINTS, SIZE
 
-AUGMENT = Augment()
 MAX_PEOPLE = PHOTO_PEOPLE  # per photo, in training too: the largest
 
 
@@ -74,35 +73,39 @@ def samples_of(
     return np.repeat(context, len(crops), 0), crops, points
 
 
+@dataclass(frozen=True)
+class Look:
+    """How samples are varied: side of the pictures in pixels, and see `keyact.train`."""
+
+    side: int = SIZE
+    augment: Augment = field(default_factory=Augment)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
 def batches(
-    photos: Photos,
-    size: int,
-    seed: int,
-    start_step: int = 0,
-    side: int = SIZE,
-    settings: Augment = AUGMENT,
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Endless augmented batches, each photo once per round; the order depends on the seed alone.
+    photos: Photos, size: int, seed: int, start_step: int, look: Look, workers: int = 0
+) -> Iterator[ahead.Batch]:
+    """Endless augmented batches, each photo once per round; seed and step tell all of them.
 
-    A batch: context and crop (N, side, side, 3) RGB, keypoints (N, 17, 3), and labels (N,).
+    A batch: context and crop (N, side, side, 3) RGB, keypoints (N, 17, 3), and the shares of the
+    labels (N, C).
     """
-    ready: queue.Queue = queue.Queue(maxsize=6)
     per_round = len(photos) // size
+    one_hot = np.eye(len(photos.names), dtype=np.float32)
 
-    def work() -> None:
-        step = start_step
-        while True:
-            turn, place = divmod(step, per_round)
-            order = np.random.default_rng([seed, turn]).permutation(len(photos))
-            rng = np.random.default_rng([seed, turn, place])
-            chosen = order[place * size : (place + 1) * size]
-            rows = []
-            for i in chosen.tolist():
-                photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
-                rows.append(augmented(*photo, side, CROP_MARGIN, settings, rng)[:3])
-            ready.put((*(np.stack(c) for c in zip(*rows, strict=True)), photos.labels[chosen]))
-            step += 1
+    def make(step: int) -> ahead.Batch:
+        turn, place = divmod(step, per_round)
+        order = np.random.default_rng([seed, turn]).permutation(len(photos))
+        rng = np.random.default_rng([seed, turn, place])
+        chosen = order[place * size : (place + 1) * size]
+        rows = []
+        for i in chosen.tolist():
+            photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
+            rows.append(augmented(*photo, look.side, CROP_MARGIN, look.augment, rng)[:3])
+        inputs = dict(zip(INPUTS, (np.stack(c) for c in zip(*rows, strict=True)), strict=True))
+        labels = one_hot[photos.labels[chosen]]
+        inputs, labels = mix(inputs, labels, look.mixup, look.cutmix, rng)
+        return (*inputs.values(), labels)
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        yield ready.get()
+    return ahead.ahead(make, start_step, workers)

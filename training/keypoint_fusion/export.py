@@ -4,10 +4,11 @@
         --people work/people/sports18.npz --report results/sports18.json
 
 Temperatures and the "unknown" threshold are chosen on val. With ``--report`` the finished
-file is run on test and its figures are written. ``--blend`` lies between a run that went on from
-the released weights and these: nearly as robust as the one, as right as the other (WiSE-FT,
-Wortsman et al., CVPR 2022). ``--shipped`` does this for the released weights,
-which has to be done again when the people they are given come from other networks.
+file is run on test and its figures are written. Of several runs that went on from the same weights
+the mean is taken (model soups, Wortsman et al., ICML 2022), and ``--blend`` lies between it and the
+released weights: nearly as robust as the one, as right as the other (WiSE-FT, Wortsman et al.,
+CVPR 2022). ``--shipped`` does this for the released weights, which has to be done again when the
+people they are given come from other networks.
 """
 
 from __future__ import annotations
@@ -27,18 +28,31 @@ from training.keypoint_fusion import data, model, verdict
 from training.onnx_import import load_shipped
 
 
+def average(net, runs: list[Path], share: float) -> int:
+    """Move ``net`` by ``share`` from its weights to the mean of the runs'; returns their steps."""
+    kept = [(1 - share) * np.asarray(w) for w in net.get_weights()]
+    steps = 0
+    for run in runs:
+        net.load_weights(run / "last.weights.h5")
+        each = share / len(runs)
+        kept = [a + each * np.asarray(b) for a, b in zip(kept, net.get_weights(), strict=True)]
+        steps += json.loads((run / "state.json").read_text())["step"]
+    net.set_weights(kept)
+    return steps
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
-    parser.add_argument("--run", type=Path, default=Path("work/keypoint_fusion"))
+    parser.add_argument("--run", type=Path, nargs="+", default=[Path("work/keypoint_fusion")])
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument(
         "--views", type=int, default=1, choices=[1, 2], help="of the photo; 2: mirrored, too"
     )
     parser.add_argument(
-        "--blend", type=float, default=1.0, help="share of the run, the rest are released weights"
+        "--blend", type=float, default=1.0, help="share of the runs, the rest are released weights"
     )
     parser.add_argument("--shipped", action="store_true", help="the released weights, not a run")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
@@ -46,18 +60,12 @@ def main() -> None:
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     val = data.load(args.people, args.shared, "val")
     net = model.build(len(val.names), None, keypoints=not args.no_keypoints)
-    if args.shipped:
+    steps = 0
+    if args.shipped or args.blend < 1:
         load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
-        steps = shipped_steps()
-    else:
-        net.load_weights(args.run / "last.weights.h5")
-        steps = json.loads((args.run / "state.json").read_text())["step"]
-        if args.blend < 1:
-            trained = net.get_weights()
-            load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
-            steps += shipped_steps()
-            pairs = zip(trained, net.get_weights(), strict=True)
-            net.set_weights([args.blend * a + (1 - args.blend) * b for a, b in pairs])
+        steps += shipped_steps()
+    if not args.shipped:
+        steps += average(net, args.run, args.blend)
 
     def function(context, crop, keypoints):
         def scaled(image):

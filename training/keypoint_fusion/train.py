@@ -19,7 +19,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from keyact.train import Augment
 from training import onnx_export
@@ -31,16 +31,15 @@ from training.schedule import Trainer, fast_precision, save_weights
 SMOOTHING = 0.1
 
 
-def loss(net, context, crop, keypoints, label):
+def loss(net, context, crop, keypoints, goal):
     def scaled(image):
-        return tf.cast(image, tf.float32) / 127.5 - 1.0
+        return ops.cast(image, "float32") / 127.5 - 1.0
 
     logits = net([scaled(context), scaled(crop), keypoints], training=True)
-    goal = tf.one_hot(tf.cast(label, tf.int32), logits.shape[-1])
+    right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
     goal = goal * (1 - SMOOTHING) + SMOOTHING / logits.shape[-1]
-    each = tf.nn.softmax_cross_entropy_with_logits(goal, logits)
-    right = tf.cast(tf.argmax(logits, -1) == tf.cast(label, tf.int64), tf.float32)
-    return {"loss": tf.reduce_mean(each), "right": tf.reduce_mean(right)}
+    each = ops.categorical_crossentropy(goal, logits, from_logits=True)
+    return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
 
 
 def main() -> None:
@@ -52,9 +51,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--eval-minutes", type=float, default=6)
     parser.add_argument("--side", type=int, default=model.SIZE, help="of photo and crop, pixels")
     parser.add_argument("--degrade", type=float, default=0.0, help="share with noise, blur, haze")
+    parser.add_argument("--rand-ops", type=int, default=0, help="of RandAugment")
+    parser.add_argument("--mixup", type=float, default=0.0)
+    parser.add_argument("--cutmix", type=float, default=0.0)
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument("--freeze-until", default="block_5_add")
     parser.add_argument(
@@ -104,15 +107,15 @@ def main() -> None:
         (args.run / "state.json").write_text(json.dumps(state))
         print(json.dumps(state), flush=True)
 
-    recent: list[dict[str, float]] = []
     began = evaluated = time.time()
-    settings = Augment(degrade=args.degrade)
-    for batch in data.batches(photos, args.batch, args.seed, start, args.side, settings):
-        recent.append(trainer.step(*batch))
+    look = data.Look(
+        args.side, Augment(degrade=args.degrade, rand_ops=args.rand_ops), args.mixup, args.cutmix
+    )
+    for batch in data.batches(photos, args.batch, args.seed, start, look, args.workers):
+        trainer.step(*batch)
         if trainer.done % 50 == 0:
-            mean = {k: round(float(np.mean([r[k] for r in recent[-50:]])), 3) for k in recent[0]}
             speed = trainer.done * args.batch / (time.time() - began)
-            print(trainer.done, f"{trainer.part:.3f}", mean, f"{speed:.0f} samples/s", flush=True)
+            print(trainer.progress(), f"{speed:.0f} samples/s", flush=True)
         if time.time() - evaluated > 60 * args.eval_minutes:
             evaluated = time.time()
             trainer.with_average(keep)

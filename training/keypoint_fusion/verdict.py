@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from keras import ops
 
 from keyact import evaluate
 from keyact.action.keypoint_fusion import softmax
@@ -16,7 +17,7 @@ Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 def from_keras(net) -> Predict:
     def predict(context: np.ndarray, crop: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
         scaled = (np.asarray(x, np.float32) / 127.5 - 1 for x in (context, crop))
-        return np.asarray(net([*scaled, keypoints], training=False), np.float32)
+        return ops.convert_to_numpy(net([*scaled, keypoints], training=False))
 
     return predict
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training import ahead
 from training.persondet_m import model
 
 SURE = 0.3  # teacher boxes above are people, those from .1 to here are neither yes nor no
@@ -135,22 +134,16 @@ def targets(boxes: np.ndarray, scores: np.ndarray, size: int):
 
 
 def batches(
-    photos: Photos, size: int, batch: int, seed: int, start_step: int = 0
-) -> Iterator[tuple[np.ndarray, ...]]:
+    photos: Photos, size: int, batch: int, seed: int, start_step: int = 0, workers: int = 0
+) -> Iterator[ahead.Batch]:
     """Endless augmented batches; the order depends on the seed and the step alone."""
-    ready: queue.Queue = queue.Queue(maxsize=6)
 
-    def work() -> None:
-        step = start_step
-        while True:
-            rng = np.random.default_rng([seed, step])
-            rows = []
-            for _ in range(batch):
-                image, boxes, scores = augmented(photos, size, rng)
-                rows.append((image, *targets(boxes, scores, size)))
-            ready.put(tuple(np.stack(column) for column in zip(*rows, strict=True)))
-            step += 1
+    def make(step: int) -> ahead.Batch:
+        rng = np.random.default_rng([seed, step])
+        rows = []
+        for _ in range(batch):
+            image, boxes, scores = augmented(photos, size, rng)
+            rows.append((image, *targets(boxes, scores, size)))
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        yield ready.get()
+    return ahead.ahead(make, start_step, workers)

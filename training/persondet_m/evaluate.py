@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from keras import ops
 
 from keyact.detect.onnx_detector import letterbox
 from training.persondet_m import data, model
@@ -98,7 +99,7 @@ def report(found, photos: data.Photos, threshold: float) -> dict[str, object]:
 def predictor(net, size: int):
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         out = net(images.astype(np.float32) / 127.5 - 1, training=False)
-        scores = 1 / (1 + np.exp(-np.asarray(out["scores"], np.float32)))
-        return np.asarray(model.to_boxes(out["sides"], size)), scores
+        scores = ops.convert_to_numpy(ops.sigmoid(out["scores"]))
+        return ops.convert_to_numpy(model.to_boxes(out["sides"], size)), scores
 
     return predict

@@ -78,6 +78,6 @@ def cells(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def to_boxes(sides, size: int):
     """Log distances (N, M, 4) to xyxy boxes in input pixels."""
-    centres, strides = cells(size)
+    centres, strides = (ops.convert_to_tensor(part, "float32") for part in cells(size))
     distance = ops.exp(ops.clip(sides, -4.0, 4.5)) * strides
     return ops.concatenate([centres - distance[..., :2], centres + distance[..., 2:]], axis=-1)

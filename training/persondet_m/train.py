@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
@@ -24,16 +23,16 @@ from training.schedule import Trainer, fast_precision, save_weights
 
 def make_loss(size: int):
     def loss(net, image, goal, positive, undecided):
-        out = net(tf.cast(image, tf.float32) / 127.5 - 1.0, training=True)
+        out = net(ops.cast(image, "float32") / 127.5 - 1.0, training=True)
         boxes = model.to_boxes(out["sides"], size)
         overlap, giou = overlaps(boxes, goal)
-        count = tf.reduce_sum(positive) + 1.0
-        box = tf.reduce_sum((1 - giou) * positive) / count
-        quality = tf.stop_gradient(tf.clip_by_value(overlap, 0.0, 1.0)) * positive
-        probability = tf.sigmoid(out["scores"])
-        focus = tf.abs(quality - probability) ** 2 * (1 - undecided)
-        cross = tf.nn.sigmoid_cross_entropy_with_logits(quality, out["scores"])
-        score = tf.reduce_sum(focus * cross) / count
+        count = ops.sum(positive) + 1.0
+        box = ops.sum((1 - giou) * positive) / count
+        quality = ops.stop_gradient(ops.clip(overlap, 0.0, 1.0)) * positive
+        probability = ops.sigmoid(out["scores"])
+        focus = ops.abs(quality - probability) ** 2 * (1 - undecided)
+        cross = ops.binary_crossentropy(quality, out["scores"], from_logits=True)
+        score = ops.sum(focus * cross) / count
         return {"loss": score + 2.0 * box, "score": score, "box": box}
 
     return loss
@@ -41,14 +40,12 @@ def make_loss(size: int):
 
 def overlaps(a, b):
     """IoU and generalised IoU (Rezatofighi et al. 2019) of paired boxes (..., 4)."""
-    low, high = tf.maximum(a[..., :2], b[..., :2]), tf.minimum(a[..., 2:], b[..., 2:])
-    both = tf.reduce_prod(tf.maximum(high - low, 0.0), -1)
-    area_a = tf.reduce_prod(a[..., 2:] - a[..., :2], -1)
-    area_b = tf.reduce_prod(b[..., 2:] - b[..., :2], -1)
+    low, high = ops.maximum(a[..., :2], b[..., :2]), ops.minimum(a[..., 2:], b[..., 2:])
+    both = ops.prod(ops.maximum(high - low, 0.0), -1)
+    area_a = ops.prod(a[..., 2:] - a[..., :2], -1)
+    area_b = ops.prod(b[..., 2:] - b[..., :2], -1)
     union = area_a + area_b - both + 1e-6
-    hull = tf.reduce_prod(
-        tf.maximum(a[..., 2:], b[..., 2:]) - tf.minimum(a[..., :2], b[..., :2]), -1
-    )
+    hull = ops.prod(ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2]), -1)
     iou = both / union
     return iou, iou - (hull - union) / (hull + 1e-6)
 
@@ -63,6 +60,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--eval-minutes", type=float, default=6)
     parser.add_argument(
         "--init",
@@ -103,14 +101,12 @@ def main() -> None:
         save_weights(net, args.run / "last.weights.h5")
         (args.run / "state.json").write_text(json.dumps(state))
 
-    recent: list[dict[str, float]] = []
     began = evaluated = time.time()
-    for batch in data.batches(photos, args.size, args.batch, args.seed, start):
-        recent.append(trainer.step(*batch))
+    for batch in data.batches(photos, args.size, args.batch, args.seed, start, args.workers):
+        trainer.step(*batch)
         if trainer.done % 100 == 0:
-            mean = {k: round(float(np.mean([r[k] for r in recent[-100:]])), 3) for k in recent[0]}
             speed = trainer.done * args.batch / (time.time() - began)
-            print(trainer.done, f"{trainer.part:.3f}", mean, f"{speed:.0f} photos/s", flush=True)
+            print(trainer.progress(), f"{speed:.0f} photos/s", flush=True)
         if time.time() - evaluated > 60 * args.eval_minutes:
             evaluated = time.time()
             trainer.with_average(keep)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +11,14 @@ import typer
 
 from keyact.cli.live_outputs import LiveOutputs, status, summary_table
 from keyact.cli.options import Detector, JsonTo, MaxPeople, MinConfidence, Model, Pose, Threads
-from keyact.cli.terminal import FAILED, USAGE, complain, console, one_line_errors
+from keyact.cli.terminal import (
+    FAILED,
+    USAGE,
+    asked_to_stop,
+    complain,
+    console,
+    one_line_errors,
+)
 
 if TYPE_CHECKING:
     from keyact.live import Rule
@@ -182,7 +186,7 @@ def live(
             check_rules(rules, watched.labels)
             outputs.open_files(stack, json_to, save, events_to, len(sources))
             outputs.rules(rules, cooldown)
-            asked = stack.enter_context(_signals())
+            asked = stack.enter_context(asked_to_stop())
             started = time.monotonic()
 
             def look_up() -> None:
@@ -230,24 +234,3 @@ def _check(
         raise typer.BadParameter("only one of --json and --events can write to stdout")
     if save is not None and len(sources) > 1 and save.suffix.lower() in VIDEO_SUFFIXES:
         raise typer.BadParameter(f"--save: {save} is one file; give a folder for several sources")
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The SIGINT or SIGTERM that came is in the list; a second one ends the process at once.
-
-    Nothing is called that takes a lock: whatever was interrupted may hold it.
-    """
-    asked: list[int] = []
-
-    def handle(number: int, _: object) -> None:
-        if asked:
-            os._exit(128 + number)
-        asked.append(number)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,6 +18,7 @@ from keyact.cli.summary import Summary
 from keyact.cli.terminal import (
     FAILED,
     INTERRUPTED,
+    asked_to_stop,
     complain,
     complain_of,
     console,
@@ -109,6 +110,7 @@ def work_through(
             run.writers.append(writer)
         if items and outputs.timeline is not None:
             run.timeline_to = stack.enter_context(LineStream(outputs.timeline))
+        run.asked = stack.enter_context(asked_to_stop())
         try:
             run.work(items)
         except KeyboardInterrupt:
@@ -130,7 +132,7 @@ def work_through(
     messages.print(summary.closing_line(seconds))
     if interrupted:
         complain("interrupted; what was written so far is complete", messages)
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(128 + run.asked[0] if run.asked else INTERRUPTED)
     if summary.failed:
         raise typer.Exit(FAILED)
 
@@ -147,6 +149,7 @@ class _Run:
         save: Path | None,
         following: Following | None,
     ) -> None:
+        self.asked: Sequence[int] = ()  # signals to stop
         self.timelines: list[VideoTimeline] = []
         self.timeline_to: LineStream | None = None
         self._following = following
@@ -171,7 +174,12 @@ class _Run:
         return list(found)
 
     def work(self, items: Sequence[MediaItem]) -> None:
-        """Recognise all items; what cannot be read is reported and left out."""
+        """Recognise all items; what cannot be read is reported and left out.
+
+        Raises
+        ------
+        KeyboardInterrupt : it was asked to stop; what was done is written.
+        """
         clips = {item.path: probe_video(item.path) for item in items if item.kind == "video"}
         lengths = [clip.frames and -(-clip.frames // self._every) for clip in clips.values()]
         if None not in lengths:
@@ -239,7 +247,13 @@ class _Run:
             writer.write(result)
         self.summary.add(kind, result)
         self._progress.update(self._task, advance=1, description=Path(result.source).name)
+        self._stop_if_asked()
 
     def _failed(self, source: str, error: InputError) -> None:
         self.summary.failed += 1
         complain_of(source, error, self._messages)
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self.asked:
+            raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,3 +86,26 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as error:
         complain("interrupted")
         raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[list[int]]:
+    """The SIGINT or SIGTERM that came is in the list; a second one ends the process at once.
+
+    For work that looks at the list where it can stop. Python's own KeyboardInterrupt comes
+    anywhere: in a destructor it is lost, and just after a lock was taken nobody gives that back.
+    So nothing is called here that takes a lock, either: whatever was interrupted may hold it.
+    """
+    asked: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if asked:
+            os._exit(128 + number)
+        asked.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

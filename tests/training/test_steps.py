@@ -1,0 +1,103 @@
+"""Batches ahead of their step, gradient steps of both backends, and the mean of several runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.ahead import ahead
+
+ROOT = Path(__file__).parents[2]
+
+# Fits y = 2x + 1 with two rates, by the trainer of the scripts.
+FIT = """
+import json
+import keras, numpy as np
+from keras import layers, ops
+from training.schedule import Trainer
+
+net = keras.Sequential(
+    [keras.Input((1,)), layers.Dense(1, name="body"), layers.Dense(1, name="head")]
+)
+net.set_weights([np.ones((1, 1)), np.zeros(1), np.ones((1, 1)), np.zeros(1)])
+
+def loss(net, x, y):
+    gap = ops.mean(ops.square(net(x, training=True) - y))
+    return {"loss": gap, "twice": 2 * gap}
+
+trainer = Trainer(net, {"head"}, loss, 0.05, "400", 0.5)
+rng = np.random.default_rng(0)
+while trainer.part < 1:
+    x = rng.uniform(-1, 1, (32, 1)).astype(np.float32)
+    trainer.step(x, 2 * x + 1)
+now = [np.array(w) for w in net.get_weights()]
+average = trainer.with_average(lambda: [np.array(w) for w in net.get_weights()])
+print(json.dumps({
+    "line": float(ops.convert_to_numpy(net(np.ones((1, 1), np.float32)))[0, 0]),
+    "progress": trainer.progress(),
+    "averaged": float(max(abs(a - b).max() for a, b in zip(now, average))),
+    "back": all((a == b).all() for a, b in zip(now, net.get_weights())),
+}))
+"""
+
+
+def make(step: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full((2, 3), step), np.array([step], np.float32)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_the_order_of_their_steps(workers: int) -> None:
+    if workers:
+        pytest.importorskip("torch", reason="several processes need the extra torch")
+    taken = list(islice(ahead(make, start=5, workers=workers), 7))
+    for step, batch in enumerate(taken, 5):
+        for found, expected in zip(batch, make(step), strict=True):
+            np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+def test_either_backend_learns_and_averages(backend: str) -> None:
+    pytest.importorskip(backend)
+    done = subprocess.run(
+        [sys.executable, "-c", FIT],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["line"] == pytest.approx(3, abs=0.05)
+    assert result["progress"].startswith("400 1.000 {'loss': 0.0")
+    assert 0 < result["averaged"] < 0.5
+    assert result["back"]
+
+
+@pytest.mark.slow
+def test_the_mean_of_runs_lies_between_them_and_the_released_weights(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("tensorflow")
+    from training.keypoint_fusion.export import average
+
+    net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    runs = []
+    for i, value in enumerate((3.0, 5.0)):
+        run = tmp_path / str(i)
+        run.mkdir()
+        net.set_weights([np.full((1, 1), value), np.zeros(1)])
+        net.save_weights(run / "last.weights.h5")
+        (run / "state.json").write_text(json.dumps({"step": 10 + i}))
+        runs.append(run)
+    net.set_weights([np.full((1, 1), 1.0), np.ones(1)])
+    assert average(net, runs, 0.75) == 21
+    kernel, bias = net.get_weights()
+    assert kernel[0, 0] == pytest.approx(0.25 * 1 + 0.75 * 4)
+    assert bias[0] == pytest.approx(0.25)
