@@ -17,6 +17,7 @@ import numpy as np
 
 from keyact.replacing import replacing
 from keyact.train.memory import keep_memory
+from keyact.train.precision import fast_precision
 
 EMA_DECAY = 0.999
 EMA_EVERY = 4
@@ -106,21 +107,13 @@ class Trainer:
             self._steps_taken.swap()
 
 
-def fast_precision() -> str:
+def fast_policy() -> str:
     """Keras's policy for this machine: bfloat16 only where the hardware computes in it.
 
     Elsewhere it is emulated, and a step takes several times as long as in float32.
     """
-    if keras.backend.backend() == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return "mixed_bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    precision = fast_precision()
+    return precision if precision == "float32" else f"mixed_{precision}"
 
 
 def save_weights(net: keras.Model, path: Path) -> None:

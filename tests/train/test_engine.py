@@ -18,7 +18,7 @@ from train import engine_case as case
 
 from keyact.errors import InputError, UnknownNameError
 from keyact.train.config import load_config
-from keyact.train.engine import Batch
+from keyact.train.feed import Batch
 from keyact.train.objective import class_weights, objective, one_hot
 
 

@@ -55,7 +55,7 @@ def main() -> None:
         "schema": 1,
         "name": "fastpose-m",
         "kind": "pose",
-        "version": "1",
+        "version": "2",
         "layout": "coco17",
         "input": [height, width],
         "stride": model.STRIDE,

@@ -25,7 +25,7 @@ from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
 from training.fastpose_m import data, evaluate, model
 from training.onnx_import import load_shipped
-from training.schedule import Trainer, fast_precision, save_weights
+from training.schedule import Trainer, fast_policy, save_weights
 
 LEAST_SCORE = 0.12  # below it the teacher is guessing and where it points is not learnt
 BELIEF_WEIGHT = 0.5
@@ -154,7 +154,7 @@ def main() -> None:
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.mixed_precision.set_global_policy(fast_precision())
+    keras.mixed_precision.set_global_policy(fast_policy())
     learnt_from = {"sports18": "train", "exercises": "train", "yoga8": "train"}
     crops = data.load(args.labels, args.shared, learnt_from)
     held_out = data.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})

@@ -83,7 +83,7 @@ def main() -> None:
         "schema": 1,
         "name": "keypoint-fusion",
         "kind": "action",
-        "version": "2",
+        "version": "3",
         "labels": list(val.names),
         "layout": "coco17",
         "input": [size, size],

@@ -26,7 +26,7 @@ from training import onnx_export
 from training.backbone import freeze_until, initial_weights
 from training.keypoint_fusion import data, model, verdict
 from training.onnx_import import load_shipped
-from training.schedule import Trainer, fast_precision, save_weights
+from training.schedule import Trainer, fast_policy, save_weights
 
 SMOOTHING = 0.1
 
@@ -70,7 +70,7 @@ def main() -> None:
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.mixed_precision.set_global_policy(fast_precision())
+    keras.mixed_precision.set_global_policy(fast_policy())
     photos = data.load(args.people, args.shared, "train")
     held_out = data.load(args.people, args.shared, "val")
     print(f"{len(photos)} photos to learn from, {len(held_out)} to choose on", flush=True)

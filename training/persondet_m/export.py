@@ -45,7 +45,7 @@ def main() -> None:
         "schema": 1,
         "name": "persondet-m",
         "kind": "detector",
-        "version": "1",
+        "version": "2",
         "input": [args.size, args.size],
         "score_threshold": threshold,
         "nms_iou": model.NMS_IOU,

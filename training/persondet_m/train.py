@@ -18,7 +18,7 @@ from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
 from training.onnx_import import load_shipped
 from training.persondet_m import data, evaluate, model
-from training.schedule import Trainer, fast_precision, save_weights
+from training.schedule import Trainer, fast_policy, save_weights
 
 
 def make_loss(size: int):
@@ -72,7 +72,7 @@ def main() -> None:
     args = parser.parse_args()
     args.run.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
-    keras.mixed_precision.set_global_policy(fast_precision())
+    keras.mixed_precision.set_global_policy(fast_policy())
     photos = data.load(
         args.labels, args.shared, {"sports18": "train", "exercises": "train", "yoga8": "train"}
     )

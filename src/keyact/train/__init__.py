@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from keyact.train.config import Augment, TrainConfig, load_config
-from keyact.train.engine import Batch, BatchSource, History, fit, prepare
+from keyact.train.engine import History, fit, prepare
+from keyact.train.feed import Batch, BatchSource
 from keyact.train.run import RunFolder
 from keyact.train.session import Run
 from keyact.train.session import train as _train

@@ -8,15 +8,12 @@ without a break gives. Works with the Keras backends TensorFlow, JAX and torch.
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,42 +21,19 @@ from numpy.typing import NDArray
 from keyact.errors import InputError
 from keyact.replacing import replacing
 from keyact.train.config import TrainConfig
-from keyact.train.layers import set_frozen, variables_of
+from keyact.train.feed import BatchSource, feed
+from keyact.train.layers import set_frozen
+from keyact.train.logs import Logs
 from keyact.train.memory import keep_memory
 from keyact.train.objective import Loss, objective, top1
+from keyact.train.optimizer import adamw, iterations, schedule
+from keyact.train.precision import fast_precision, jit
 from keyact.train.run import RunFolder
 
 if TYPE_CHECKING:
     import keras
 
 REDRAWN = 30.0  # seconds between two pictures of the curves: an epoch may be shorter than drawing
-FLOOR = 1e-3  # the least learning rate, as a share of the peak
-
-
-class Batch(NamedTuple):
-    """Inputs by name, targets (N, C) or with a teacher's (N, 2 C), and a weight (N,) each."""
-
-    inputs: Mapping[str, NDArray[Any]]
-    targets: NDArray[np.float32]
-    weights: NDArray[np.float32]
-
-
-class BatchSource(Protocol):
-    """Training batches; all of one size.
-
-    Attributes
-    ----------
-    steps : batches in an epoch.
-    classes : C, the number of labels.
-    """
-
-    steps: int
-    classes: int
-
-    def batch(self, epoch: int, step: int) -> Batch:
-        """The batch at a place: the same arguments give the same batch. Called from threads."""
-        ...
-
 
 Validate = Callable[["keras.Model"], Mapping[str, float]]
 
@@ -95,7 +69,7 @@ def prepare(config: TrainConfig) -> str:
     keras.utils.set_random_seed(config.seed)
     precision: str = config.precision
     if precision == "auto":
-        precision = _fast_precision()
+        precision = fast_precision()
     policy = precision if precision == "float32" else f"mixed_{precision}"
     keras.config.set_dtype_policy(policy)
     return policy
@@ -131,7 +105,7 @@ def fit(
     InputError : no such figure to monitor, the loss is not finite, or
         the checkpoint is of another network.
     """
-    with closing(_Logs(config, run)) as logs:
+    with closing(Logs(config, run)) as logs:
         state = _State(net, validate, config, run, logs, on_epoch)
         first = state.restore() if resume else 0
         loss = loss or objective(config, batches.classes)
@@ -140,18 +114,18 @@ def fit(
             if first >= end or state.history.stopped:
                 continue
             set_frozen(net, config.unfreeze[start] if start else config.freeze)
-            rate = _schedule(config, batches.steps, start)
+            rate = schedule(config, batches.steps, start)
             net.compile(
-                optimizer=_optimizer(net, config, rate, batches.steps),
+                optimizer=adamw(net, config, rate, batches.steps),
                 loss=loss,
                 weighted_metrics=[metric or top1(batches.classes)],
-                jit_compile=_jit(config),
+                jit_compile=jit(config),
             )
             net.optimizer.build(net.trainable_variables)
             state.begin(phase, rate)
-            with _feed(batches, max(first, start), config.workers) as feed:
+            with feed(batches, max(first, start), config.workers) as fed:
                 net.fit(
-                    feed,
+                    fed,
                     shuffle=False,
                     steps_per_epoch=batches.steps,
                     initial_epoch=max(first, start),
@@ -175,7 +149,7 @@ class _State:
         validate: Validate,
         config: TrainConfig,
         run: RunFolder,
-        logs: _Logs,
+        logs: Logs,
         on_epoch: Callable[[dict[str, float]], None] | None,
     ) -> None:
         self.history = History()
@@ -228,7 +202,7 @@ class _State:
         row = {
             "epoch": float(epoch + 1),
             "seconds": round(time.perf_counter() - self._began, 3),
-            "rate": float(np.asarray(self._rate(_iterations(net)))),
+            "rate": float(np.asarray(self._rate(iterations(net)))),
             **{name: float(value) for name, value in logs.items()},
         }
         self._own = [_numpy(v) for v in net.trainable_variables]
@@ -305,48 +279,6 @@ class _State:
         return done
 
 
-class _Logs:
-    """TensorBoard and MLflow, where they are wanted and installed."""
-
-    def __init__(self, config: TrainConfig, run: RunFolder) -> None:
-        self._board: Any = None
-        self._flow: Any = None
-        if config.tensorboard:
-            try:
-                from tensorboard.summary import Writer
-            except ImportError:
-                pass
-            else:
-                self._board = Writer(str(run.tensorboard))
-        if config.mlflow is not None:
-            try:
-                import mlflow
-            except ImportError:
-                raise InputError("mlflow: not installed; pip install 'keyact[mlflow]'") from None
-            mlflow.set_tracking_uri(config.mlflow)
-            mlflow.set_experiment("keyact")
-            mlflow.start_run(run_name=run.name)
-            flat = config.model_dump(mode="json")
-            mlflow.log_params({key: str(value)[:250] for key, value in flat.items()})
-            self._flow = mlflow
-
-    def write(self, row: Mapping[str, float]) -> None:
-        step = int(row["epoch"])
-        figures = {name: value for name, value in row.items() if name != "epoch"}
-        if self._board is not None:
-            for name, value in figures.items():
-                self._board.add_scalar(name, value, step)
-            self._board.flush()
-        if self._flow is not None:
-            self._flow.log_metrics(figures, step=step)
-
-    def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
-        if self._flow is not None:
-            self._flow.end_run()
-
-
 def _better(row: Mapping[str, float], history: History, config: TrainConfig) -> bool:
     """Whether an epoch is better than the best so far; of equal ones that of less val loss."""
     if history.best is None:
@@ -356,111 +288,6 @@ def _better(row: Mapping[str, float], history: History, config: TrainConfig) -> 
         before = history.rows[history.best_epoch - 1].get("val_loss", -np.inf)
         return row.get("val_loss", np.inf) < before
     return value < best if config.minimise else value > best
-
-
-@contextmanager
-def _feed(
-    batches: BatchSource, epoch: int, workers: int
-) -> Iterator[Generator[tuple[Any, ...], None, None]]:
-    """Batches in order from an epoch on, without end, made ahead by threads.
-
-    What a batch raises is raised here, however the backend wraps it.
-    """
-    failed: list[Exception] = []
-
-    def make(place: int) -> tuple[dict[str, NDArray[Any]], Any, Any]:
-        try:
-            inputs, targets, weights = batches.batch(*divmod(place, batches.steps))
-        except Exception as error:
-            failed.append(error)
-            raise
-        return dict(inputs), targets, weights
-
-    def run() -> Generator[tuple[Any, ...], None, None]:
-        waiting: deque[Future[tuple[Any, ...]]] = deque()
-        place = epoch * batches.steps
-        while True:
-            try:
-                while len(waiting) < workers + 1:
-                    waiting.append(pool.submit(make, place))
-                    place += 1
-                yield waiting.popleft().result()
-            except (CancelledError, RuntimeError):
-                if closed.is_set():
-                    return  # the backend still read ahead
-                raise
-
-    closed = threading.Event()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="keyact-batch")
-    try:
-        yield run()
-    except Exception:
-        if failed:
-            raise failed[0] from None
-        raise
-    finally:
-        closed.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _schedule(config: TrainConfig, steps: int, start_epoch: int) -> Any:
-    """Learning rate of the head by the steps since a phase began.
-
-    Each phase warms up, for its optimiser begins anew; the cosine goes over the whole run.
-    """
-    import keras
-    from keras import ops
-
-    total, offset = config.epochs * steps, start_epoch * steps
-    warm_steps = min(config.warmup_steps, max(total // 10, 1))
-
-    class Rate(keras.optimizers.schedules.LearningRateSchedule):
-        def __call__(self, step: Any) -> Any:
-            step = ops.cast(step, "float32")
-            factor = ops.minimum(1.0, (step + 1) / warm_steps) if warm_steps else 1.0
-            if config.schedule == "cosine":
-                done = ops.minimum((step + offset) / total, 1.0)
-                factor = factor * (0.5 + 0.5 * ops.cos(np.pi * done))
-            return config.rate * (factor + FLOOR)
-
-        def get_config(self) -> dict[str, Any]:
-            return {}
-
-    return Rate()
-
-
-def _optimizer(net: keras.Model, config: TrainConfig, rate: Any, steps: int) -> Any:
-    """AdamW, slower for the layers of ``features``, with averaged weights.
-
-    The average forgets what is older than a tenth of the run, so that a short run is not
-    judged by where it began.
-    """
-    import keras
-
-    slow = {id(v) for v in variables_of(net, "features")}
-    shares = [config.backbone_rate if id(v) in slow else 1.0 for v in net.trainable_variables]
-
-    class LayerwiseAdamW(keras.optimizers.AdamW):
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            share = shares[self._get_variable_index(variable)]
-            super().update_step(gradient, variable, learning_rate * share)
-
-    kind = LayerwiseAdamW if any(share != 1.0 for share in shares) else keras.optimizers.AdamW
-    horizon = max(config.epochs * steps / 10, 1.0)
-    return kind(
-        rate,
-        weight_decay=config.weight_decay,
-        beta_2=0.99,
-        global_clipnorm=config.clip_norm,
-        use_ema=config.ema > 0,
-        ema_momentum=min(config.ema, 1 - 1 / horizon),
-        name="adamw",
-    )
-
-
-def _iterations(net: keras.Model) -> Any:
-    optimizer = net.optimizer
-    return getattr(optimizer, "inner_optimizer", optimizer).iterations
 
 
 def _others(net: keras.Model) -> list[Any]:
@@ -483,50 +310,3 @@ def _numpy(variable: Any) -> NDArray[Any]:
     from keras import ops
 
     return np.array(ops.convert_to_numpy(variable))
-
-
-def _jit(config: TrainConfig) -> bool | str:
-    """XLA as asked for; by itself not for TensorFlow on a CPU, where it is slower here."""
-    import keras
-
-    if config.jit is not None:
-        return config.jit
-    if keras.backend.backend() != "tensorflow":
-        return "auto"
-    import tensorflow as tf
-
-    return "auto" if tf.config.list_physical_devices("GPU") else False
-
-
-def _fast_precision() -> str:
-    """bfloat16 on processors and cards that compute in it, float16 on older cards."""
-    import keras
-
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        cards = tf.config.list_physical_devices("GPU")
-        if cards:
-            found = tf.config.experimental.get_device_details(cards[0]).get("compute_capability")
-            return "bfloat16" if found is None or found >= (8, 0) else "float16"
-    elif backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    elif backend == "jax":
-        import jax
-
-        if jax.default_backend() != "cpu":
-            return "bfloat16"
-    return "bfloat16" if _cpu_has_bfloat16() else "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            flags = next((line for line in file if line.startswith("flags")), "").split()
-    except OSError:
-        return False
-    return bool({"avx512_bf16", "amx_bf16"} & set(flags))

@@ -16,7 +16,7 @@ from keyact.data.store import Arrays, content_hash
 from keyact.errors import InputError
 from keyact.train.augment import mirrored
 from keyact.train.config import TrainConfig
-from keyact.train.engine import Batch
+from keyact.train.feed import Batch
 from keyact.train.objective import class_weights, one_hot
 from keyact.train.photos import PhotoSet, Seen, ahead, run_over, view_inputs
 
@@ -86,7 +86,7 @@ def feature_rows(
 
 
 class FeatureBatches:
-    """Batches of kept features; see `keyact.train.engine.BatchSource`.
+    """Batches of kept features; see `keyact.train.feed.BatchSource`.
 
     An epoch has one person of each photo, plain or mirrored, as an epoch of photos has.
     """

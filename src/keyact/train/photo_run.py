@@ -24,8 +24,9 @@ from keyact.replacing import replacing
 from keyact.train.calibration import calibrate, figures
 from keyact.train.config import TrainConfig
 from keyact.train.conversion import with_meta
-from keyact.train.engine import BatchSource, History, fit, prepare
+from keyact.train.engine import History, fit, prepare
 from keyact.train.export import export, metadata
+from keyact.train.feed import BatchSource
 from keyact.train.frozen import FeatureBatches, feature_rows
 from keyact.train.layers import set_frozen
 from keyact.train.photos import (

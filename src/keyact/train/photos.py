@@ -22,7 +22,7 @@ from keyact.media.image import load_image
 from keyact.pose.crop import crop_transforms, to_input
 from keyact.train.augment import PHOTO_ALONE, Image, augmented
 from keyact.train.config import TrainConfig
-from keyact.train.engine import Batch
+from keyact.train.feed import Batch
 from keyact.train.mixing import mix
 from keyact.train.objective import class_weights, one_hot
 
@@ -169,7 +169,7 @@ def _labelled(
 
 
 class PhotoBatches:
-    """Augmented batches, each photo once an epoch; see `keyact.train.engine.BatchSource`.
+    """Augmented batches, each photo once an epoch; see `keyact.train.feed.BatchSource`.
 
     Parameters
     ----------

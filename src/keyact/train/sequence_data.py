@@ -16,7 +16,7 @@ from keyact.sequences import Sequence as Recording
 from keyact.sequences.preprocess import Points
 from keyact.sequences.views import Views
 from keyact.train.config import TrainConfig
-from keyact.train.engine import Batch
+from keyact.train.feed import Batch
 from keyact.train.mixing import mix
 from keyact.train.objective import class_weights, one_hot
 
@@ -74,7 +74,7 @@ class ClipSet:
 
 
 class ClipBatches:
-    """Changed clips; see `keyact.train.engine.BatchSource`.
+    """Changed clips; see `keyact.train.feed.BatchSource`.
 
     Parameters
     ----------
