@@ -75,11 +75,11 @@ def agreement(
 
 def best_threshold(found, photos: data.Photos, precision: float = 0.9) -> tuple[float, dict]:
     """The lowest score at which the precision is reached."""
-    for threshold in np.arange(0.1, 0.9, 0.01):
+    for threshold in np.arange(0.1, 0.9, 0.005):
         result = agreement(found, photos, float(threshold))
         if result["precision"] >= precision:
             break
-    return round(float(threshold), 2), result
+    return round(float(threshold), 3), result
 
 
 def report(found, photos: data.Photos, threshold: float) -> dict[str, object]:
