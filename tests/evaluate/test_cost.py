@@ -83,11 +83,11 @@ def test_numbers_that_are_no_weights_do_not_count(tmp_path: Path) -> None:
     assert size.macs == 2 * 3 * 4
 
 
-def test_the_shipped_model_is_three_mobilenets() -> None:
-    """MobileNetV2 has 300 million (Sandler et al., CVPR 2018), and it looks at three pictures:
-    the photo as it is and mirrored, and the person."""
+def test_the_shipped_model_is_two_mobilenets() -> None:
+    """MobileNetV2 has 300 million (Sandler et al., CVPR 2018), and it looks at two pictures:
+    the photo and the person."""
     size = measure_size("keypoint-fusion")
-    assert 900e6 < size.macs < 950e6
+    assert 600e6 < size.macs < 640e6
     assert 2.2e6 < size.parameters < 4e6
 
 
