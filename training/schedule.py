@@ -62,7 +62,7 @@ class Trainer:
             from training.steps_torch import Steps
         else:
             from training.steps_tensorflow import Steps  # type: ignore[assignment]
-        self._steps_taken = Steps(net, loss, groups)
+        self._backend = Steps(net, loss, groups)
         self._minutes = float(budget[:-1]) if budget.endswith("m") else None
         self._steps = None if self._minutes else int(budget)
         self._started = time.time()
@@ -81,11 +81,11 @@ class Trainer:
         warm = min(1.0, (self.done + 1) / WARM_UP_STEPS)
         factor = warm * (0.5 + 0.5 * math.cos(math.pi * min(self.part, 1.0))) + 1e-3
         rates = self.rate * factor, self.rate * factor * self._backbone_rate
-        self._recent.append(self._steps_taken.step(batch, rates))
+        self._recent.append(self._backend.step(batch, rates))
         self.done += 1
         if self.done % EMA_EVERY == 0:
             decay = min(EMA_DECAY, (self.done + 1) / (self.done + 10)) ** EMA_EVERY
-            self._steps_taken.average(decay)
+            self._backend.average(decay)
 
     def progress(self) -> str:
         """Steps, share of the budget, and means of the last losses.
@@ -100,20 +100,20 @@ class Trainer:
 
     def with_average(self, use: Callable[[], object]) -> object:
         """Run ``use`` with the averaged weights in the model, then put the others back."""
-        self._steps_taken.swap()
+        self._backend.swap()
         try:
             return use()
         finally:
-            self._steps_taken.swap()
+            self._backend.swap()
 
 
 def fast_policy() -> str:
     """Keras's policy for this machine: bfloat16 only where the hardware computes in it.
 
-    Elsewhere it is emulated, and a step takes several times as long as in float32.
+    Elsewhere it is emulated, and a step takes several times as long as in float32. float16 would
+    need the loss to be scaled.
     """
-    precision = fast_precision()
-    return precision if precision == "float32" else f"mixed_{precision}"
+    return "mixed_bfloat16" if fast_precision() == "bfloat16" else "float32"
 
 
 def save_weights(net: keras.Model, path: Path) -> None:
