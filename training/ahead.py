@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from itertools import count
 
 import numpy as np
+
+from keyact.prefetch import prefetch
+
+WAITING = 6
 
 Batch = tuple[np.ndarray, ...]
 
@@ -21,19 +23,9 @@ def ahead(make: Callable[[int], Batch], start: int = 0, workers: int = 0) -> Ite
     workers : processes that make them, for an accelerator that is faster than one thread of
         augmentation; needs the extra ``torch``, whose loader hands them over in shared memory.
     """
-    return _in_processes(make, start, workers) if workers else _in_thread(make, start)
-
-
-def _in_thread(make: Callable[[int], Batch], start: int) -> Iterator[Batch]:
-    ready: queue.Queue[Batch] = queue.Queue(maxsize=6)
-
-    def work() -> None:
-        for step in count(start):
-            ready.put(make(step))
-
-    threading.Thread(target=work, daemon=True).start()
-    while True:
-        yield ready.get()
+    if workers:
+        return _in_processes(make, start, workers)
+    return prefetch(map(make, count(start)), WAITING)
 
 
 def _in_processes(make: Callable[[int], Batch], start: int, workers: int) -> Iterator[Batch]:

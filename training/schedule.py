@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import keras
@@ -50,19 +50,20 @@ class Trainer:
         backbone_rate: float = 0.3,
     ) -> None:
         keep_memory()
-        self.net, self.rate, self._backbone_rate = net, rate, backbone_rate
+        self.net, self.rate = net, rate
         in_head = {
             id(v) for layer in net.layers if layer.name in head for v in layer.trainable_variables
         }
-        groups = (
-            [v for v in net.trainable_variables if id(v) in in_head],
-            [v for v in net.trainable_variables if id(v) not in in_head],
-        )
+        groups = [
+            (1.0, [v for v in net.trainable_variables if id(v) in in_head]),
+            (backbone_rate, [v for v in net.trainable_variables if id(v) not in in_head]),
+        ]
+        self._shares = [share for share, group in groups if group]
         if keras.backend.backend() == "torch":
             from training.steps_torch import Steps
         else:
             from training.steps_tensorflow import Steps  # type: ignore[assignment]
-        self._backend = Steps(net, loss, groups)
+        self._backend = Steps(net, loss, [group for _, group in groups if group])
         self._minutes = float(budget[:-1]) if budget.endswith("m") else None
         self._steps = None if self._minutes else int(budget)
         self._started = time.time()
@@ -76,11 +77,41 @@ class Trainer:
             return (time.time() - self._started) / (60 * self._minutes)
         return self.done / self._steps
 
+    def run(
+        self,
+        batches: Iterable[Sequence],
+        keep: Callable[[], object],
+        minutes: float,
+        what: str,
+        title: str = "",
+        every: int = 100,
+    ) -> None:
+        """Steps until the budget is spent; says how it goes after ``every`` so many.
+
+        Parameters
+        ----------
+        keep : called with the averaged weights in the model, every ``minutes`` and at the end.
+        what : the samples in a batch are, for the speed that is printed.
+        title : printed before each line.
+        """
+        began = evaluated = time.time()
+        for batch in batches:
+            self.step(*batch)
+            if self.done % every == 0:
+                speed = self.done * len(batch[0]) / (time.time() - began)
+                print(*filter(None, (title, self.progress(), f"{speed:.0f} {what}/s")), flush=True)
+            if time.time() - evaluated > 60 * minutes:
+                evaluated = time.time()
+                self.with_average(keep)
+            if self.part >= 1:
+                break
+        self.with_average(keep)
+
     def step(self, *batch) -> None:
         """One gradient step."""
         warm = min(1.0, (self.done + 1) / WARM_UP_STEPS)
         factor = warm * (0.5 + 0.5 * math.cos(math.pi * min(self.part, 1.0))) + 1e-3
-        rates = self.rate * factor, self.rate * factor * self._backbone_rate
+        rates = [self.rate * factor * share for share in self._shares]
         self._recent.append(self._backend.step(batch, rates))
         self.done += 1
         if self.done % EMA_EVERY == 0:

@@ -13,10 +13,9 @@ from training.schedule import BETAS, CLIP_NORM, WEIGHT_DECAY
 class Steps:
     """See :class:`training.schedule.Trainer`; ``groups`` are variables of different rates."""
 
-    def __init__(self, net: keras.Model, loss: Callable, groups: tuple[list, ...]) -> None:
+    def __init__(self, net: keras.Model, loss: Callable, groups: list[list]) -> None:
         self._net = net
-        self._groups = [group for group in groups if group]
-        self._used = [i for i, group in enumerate(groups) if group]
+        self._groups = groups
         self._optimizers = [
             keras.optimizers.AdamW(0.0, weight_decay=WEIGHT_DECAY, beta_1=BETAS[0], beta_2=BETAS[1])
             for _ in self._groups
@@ -39,8 +38,8 @@ class Steps:
         self._step = step
 
     def step(self, batch, rates) -> dict[str, tf.Tensor]:
-        for optimizer, place in zip(self._optimizers, self._used, strict=True):
-            optimizer.learning_rate.assign(rates[place])
+        for optimizer, rate in zip(self._optimizers, rates, strict=True):
+            optimizer.learning_rate.assign(rate)
         return self._step(*batch)
 
     def average(self, decay: float) -> None:

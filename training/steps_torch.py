@@ -13,22 +13,21 @@ from training.schedule import BETAS, CLIP_NORM, WEIGHT_DECAY
 class Steps:
     """See :class:`training.schedule.Trainer`; ``groups`` are variables of different rates."""
 
-    def __init__(self, net: keras.Model, loss: Callable, groups: tuple[list, ...]) -> None:
+    def __init__(self, net: keras.Model, loss: Callable, groups: list[list]) -> None:
         self._net, self._loss = net, loss
         torch.backends.cudnn.benchmark = True  # every batch is of one size
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._learning = [v.value for group in groups for v in group]
         self._optimizer = torch.optim.AdamW(
-            [{"params": [v.value for v in group], "lr": 0.0} for group in groups if group],
+            [{"params": [v.value for v in group], "lr": 0.0} for group in groups],
             betas=BETAS, eps=1e-7, weight_decay=WEIGHT_DECAY, fused=self._device == "cuda",
         )  # fmt: skip
-        self._used = [i for i, group in enumerate(groups) if group]
         self._all = [v.value.data for v in net.weights]
         self._average = [v.clone() for v in self._all]
 
     def step(self, batch, rates) -> dict[str, torch.Tensor]:
-        for group, place in zip(self._optimizer.param_groups, self._used, strict=True):
-            group["lr"] = rates[place]
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
         parts = [torch.as_tensor(part).to(self._device, non_blocking=True) for part in batch]
         losses = self._loss(self._net, *parts)
         self._optimizer.zero_grad(set_to_none=True)

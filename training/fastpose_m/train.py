@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import keras
@@ -68,9 +67,11 @@ def make_loss(h: int, w: int, sigma: float, teacher: keras.Model | None, distil:
         if teacher is not None:
             looked = teacher(image, training=False)
             gaps = [
-                ops.mean(ops.square(ops.cast(out[name], "float32") - theirs), (1, 2, 3))
+                ops.mean(
+                    ops.square(ops.cast(out[name], "float32") - ops.cast(looked[name], "float32")),
+                    (1, 2, 3),
+                )
                 for name in BLENDS
-                for theirs in [ops.stop_gradient(ops.cast(looked[name], "float32"))]
             ]
             losses["distil"] = ops.mean(sum(gaps) * upright)
             total = total + distil * losses["distil"]
@@ -114,19 +115,8 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
         save_weights(net, args.run / "last.weights.h5")
         (args.run / "state.json").write_text(json.dumps(state))
 
-    began = evaluated = time.time()
-    size_and_seed = height, width, args.seed
-    for batch in data.batches(crops, args.batch, *size_and_seed, step, args.workers):
-        trainer.step(*batch)
-        if trainer.done % 100 == 0:
-            speed = trainer.done * args.batch / (time.time() - began)
-            print(size, trainer.progress(), f"{speed:.0f} crops/s", flush=True)
-        if time.time() - evaluated > 60 * args.eval_minutes:
-            evaluated = time.time()
-            trainer.with_average(keep)
-        if trainer.part >= 1:
-            break
-    trainer.with_average(keep)
+    batches = data.batches(crops, args.batch, height, width, args.seed, step, args.workers)
+    trainer.run(batches, keep, args.eval_minutes, what="crops", title=size)
     return step + trainer.done
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import keras
@@ -107,21 +106,11 @@ def main() -> None:
         (args.run / "state.json").write_text(json.dumps(state))
         print(json.dumps(state), flush=True)
 
-    began = evaluated = time.time()
     look = data.Look(
         args.side, Augment(degrade=args.degrade, rand_ops=args.rand_ops), args.mixup, args.cutmix
     )
-    for batch in data.batches(photos, args.batch, args.seed, start, look, args.workers):
-        trainer.step(*batch)
-        if trainer.done % 50 == 0:
-            speed = trainer.done * args.batch / (time.time() - began)
-            print(trainer.progress(), f"{speed:.0f} samples/s", flush=True)
-        if time.time() - evaluated > 60 * args.eval_minutes:
-            evaluated = time.time()
-            trainer.with_average(keep)
-        if trainer.part >= 1:
-            break
-    trainer.with_average(keep)
+    batches = data.batches(photos, args.batch, args.seed, start, look, args.workers)
+    trainer.run(batches, keep, args.eval_minutes, what="samples", every=50)
 
 
 if __name__ == "__main__":

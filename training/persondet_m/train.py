@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import keras
@@ -101,18 +100,8 @@ def main() -> None:
         save_weights(net, args.run / "last.weights.h5")
         (args.run / "state.json").write_text(json.dumps(state))
 
-    began = evaluated = time.time()
-    for batch in data.batches(photos, args.size, args.batch, args.seed, start, args.workers):
-        trainer.step(*batch)
-        if trainer.done % 100 == 0:
-            speed = trainer.done * args.batch / (time.time() - began)
-            print(trainer.progress(), f"{speed:.0f} photos/s", flush=True)
-        if time.time() - evaluated > 60 * args.eval_minutes:
-            evaluated = time.time()
-            trainer.with_average(keep)
-        if trainer.part >= 1:
-            break
-    trainer.with_average(keep)
+    batches = data.batches(photos, args.size, args.batch, args.seed, start, args.workers)
+    trainer.run(batches, keep, args.eval_minutes, what="photos")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from keyact.cli.clips import ClipFiles, Following, clip_frames, follow_clip, tim
 from keyact.cli.summary import Summary
 from keyact.cli.terminal import (
     FAILED,
-    INTERRUPTED,
     asked_to_stop,
     complain,
     complain_of,
@@ -132,7 +131,7 @@ def work_through(
     messages.print(summary.closing_line(seconds))
     if interrupted:
         complain("interrupted; what was written so far is complete", messages)
-        raise typer.Exit(128 + run.asked[0] if run.asked else INTERRUPTED)
+        raise typer.Exit(128 + run.asked[0])
     if summary.failed:
         raise typer.Exit(FAILED)
 
