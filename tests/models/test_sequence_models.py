@@ -232,3 +232,16 @@ def test_a_glance_counts_as_far_as_the_key_points_are_sure() -> None:
     assert np.isfinite(answer(net, blind)).all()
     with pytest.raises(InputError, match="looks at the pictures"):
         build(case.name, LABELS, features=replace(features, glances=0))
+
+
+@each
+def test_an_untrained_network_is_unsure(case: Case) -> None:
+    # Logits that begin large are first unlearnt: graph networks took twelve epochs to get where
+    # they now are after two.
+    features = features_for(case)
+    logits = answer_in_training(made(case, features), clips(features, 64))
+    assert logits.std() < 2
+
+
+def answer_in_training(net: Any, x: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(net(x, training=True))

@@ -50,14 +50,26 @@ def test_angles_have_a_sign_in_the_picture_and_none_at_the_ends_of_limbs() -> No
     arm = np.zeros((1, 17, 2), np.float32)
     arm[0, 5], arm[0, 7], arm[0, 9] = (0, 0), (1, 0), (1, 1)
     angle = stream("angle", arm, np.ones((1, 17)), COCO)
-    np.testing.assert_allclose(abs(angle[0, 7]), [1, 0], atol=1e-6)
+    np.testing.assert_allclose(abs(angle[0, 7]), [1, 0], atol=5e-3)
     arm[0, 9] = (1, -1)
     np.testing.assert_allclose(
         stream("angle", arm, np.ones((1, 17)), COCO)[0, 7], -angle[0, 7], atol=1e-6
     )
     whole = stream("angle", POINTS, SEEN, COCO)
-    np.testing.assert_allclose((whole**2).sum(-1), 1, atol=1e-5)
-    np.testing.assert_allclose(whole[:, 9], [[0, 1]] * 20, atol=1e-6)
+    inner = [j for j, (first, _, last) in enumerate(COCO.angles) if first != last]
+    np.testing.assert_allclose((whole[:, inner] ** 2).sum(-1), 1, atol=2e-2)
+    assert (whole[:, 9] == 0).all()
+
+
+def test_noise_gives_no_angle_to_bones_without_length() -> None:
+    # A joint that was not seen may lie on its neighbour. Training moves joints a little and use
+    # does not: were the angle 1 in one and 0 in the other, networks would learn what is not there.
+    still = np.zeros((200, 17, 2), np.float32)
+    still[:, 5] = (0, 0.4)  # shoulder; elbow and wrist lie in the origin
+    moved = still + np.random.default_rng(0).normal(0, 0.01, still.shape).astype(np.float32)
+    seen = np.ones(still.shape[:2])
+    assert (stream("angle", still, seen, COCO)[:, 7] == 0).all()
+    assert np.linalg.norm(stream("angle", moved, seen, COCO)[:, 7], axis=-1).mean() < 0.4
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -11,8 +11,9 @@ bone           D            vector from the joint before it on its limb
 joint_motion   D            position in the next frame less that in this; 0 in the last
 bone_motion    D            the same of the bone
 fast_motion    D            the same of the position over two frames (DD-Net's second speed)
-angle          2            sine and cosine of the angle between the two bones at the joint; in 2D
-                            the sine has the sign of the turn
+angle          2            sine and cosine of the angle between the two bones at the joint, nearly
+                            0 where one has next to no length and 0 at the end of a limb; in 2D the
+                            sine has the sign of the turn
 jcd            V            distances to all joints (DD-Net: Yang et al., MMAsia 2019)
 score          1            how sure the position is
 =============  ===========  =====================================================================
@@ -35,6 +36,10 @@ Array = NDArray[np.float32]
 STREAMS = (
     "joint", "bone", "joint_motion", "bone_motion", "fast_motion", "angle", "jcd", "score"
 )  # fmt: skip
+
+
+SHORT = 0.05
+"""In body sizes: the direction of a bone of this length is believed by 0.7."""
 
 
 def stream(name: str, keypoints: Array, scores: Array, skeleton: Skeleton) -> Array:
@@ -110,12 +115,21 @@ def _motion(values: Array, step: int) -> Array:
 
 def _angles(keypoints: Array, skeleton: Skeleton) -> Array:
     first, joint, last = (list(column) for column in zip(*skeleton.angles, strict=True))
-    one = keypoints[..., first, :] - keypoints[..., joint, :]
-    two = keypoints[..., last, :] - keypoints[..., joint, :]
+    one = _directions(keypoints[..., first, :] - keypoints[..., joint, :])
+    two = _directions(keypoints[..., last, :] - keypoints[..., joint, :])
     if keypoints.shape[-1] == 2:
         sine = one[..., 0] * two[..., 1] - one[..., 1] * two[..., 0]
     else:
         sine = np.linalg.norm(np.cross(one, two), axis=-1)
-    cosine = (one * two).sum(-1)
-    length = np.maximum(np.hypot(sine, cosine), 1e-6)
-    return np.stack([sine / length, cosine / length], -1).astype(np.float32)
+    found = np.stack([sine, (one * two).sum(-1)], -1).astype(np.float32)
+    found[..., np.equal(first, last), :] = 0  # ends of limbs have one bone
+    return found
+
+
+def _directions(bones: Array) -> Array:
+    """Unit vectors, and the shorter the nearer to 0 where a bone has next to no length.
+
+    Such a bone must not be given a direction by noise: a joint that was not seen lies on the one
+    before it.
+    """
+    return np.asarray(bones / np.sqrt((bones**2).sum(-1, keepdims=True) + SHORT**2), np.float32)

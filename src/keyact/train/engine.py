@@ -182,9 +182,10 @@ class _State:
                 state._epoch = epoch
 
             def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-                # Not every random number is drawn from a state that the checkpoint holds
-                # (dropout with torch), so each epoch begins from the seed.
-                if batch == 0:
+                # torch does not draw dropout from a state that the checkpoint holds, so each
+                # epoch begins from the seed. With TensorFlow that would be a second lost in
+                # every epoch: a new seed makes it build the step's kernels anew.
+                if batch == 0 and keras.backend.backend() == "torch":
                     keras.utils.set_random_seed((config.seed + state._epoch) % 2**31)
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

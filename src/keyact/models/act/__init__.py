@@ -14,7 +14,7 @@ from keras import layers, ops
 from keyact.models.sequence_parts import TRAINING, chosen, classify, clip_input, flat_joints
 from keyact.sequences import Features
 
-DEFAULTS = {**TRAINING, "rate": 7e-4}
+DEFAULTS = TRAINING
 STREAMS = ("joint", "joint_motion", "angle", "score")
 
 
@@ -59,7 +59,8 @@ def build(
     """
     inputs = clip_input(features)
     x = flat_joints(chosen(inputs, features, streams or features.streams))
-    x = Tokens(name="tokens")(layers.Dense(width)(x))
+    x = layers.Dense(width)(layers.SpatialDropout1D(dropout / 3)(x))
+    x = Tokens(name="tokens")(x)
     for _ in range(depth):
         y = layers.LayerNormalization(epsilon=1e-6)(x)
         y = layers.MultiHeadAttention(heads, width // heads, dropout=dropout / 2)(y, y)

@@ -101,5 +101,5 @@ def build(
         if stride > 1:
             same = same[:, ::stride]
         x = layers.Activation("relu")(layers.Add()([y, same]) if i else y)
-    x = together(pooled(x, 1, 2), features.people)
+    x = norm()(together(pooled(x, 1, 2), features.people))
     return keras.Model(inputs, classify(x, labels, dropout), name="ctrgcn")
