@@ -74,8 +74,8 @@ def clips(features: Features, count: int = 3) -> np.ndarray:
     return np.random.default_rng(1).normal(0, 1, (count, *features.shape)).astype(np.float32)
 
 
-def answer(net: Any, x: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(net(x, training=False))
+def answer(net: Any, x: np.ndarray, training: bool = False) -> np.ndarray:
+    return keras.ops.convert_to_numpy(net(x, training=training))
 
 
 def test_every_sequence_network_is_here() -> None:
@@ -239,9 +239,5 @@ def test_an_untrained_network_is_unsure(case: Case) -> None:
     # Logits that begin large are first unlearnt: graph networks took twelve epochs to get where
     # they now are after two.
     features = features_for(case)
-    logits = answer_in_training(made(case, features), clips(features, 64))
+    logits = answer(made(case, features), clips(features, 64), training=True)
     assert logits.std() < 2
-
-
-def answer_in_training(net: Any, x: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(net(x, training=True))

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keyact.layouts import get_layout
 from keyact.pose.evaluation import SIGMAS
 from training import onnx_export
 from training.backbone import freeze_until, initial_weights, mobilenet_v2
@@ -32,7 +33,8 @@ LEAST_SCORE = 0.12  # below it the teacher is guessing and where it points is no
 BELIEF_WEIGHT = 0.5
 # Joints that COCO's annotators place more exactly have narrower Gaussians: in a wide one a miss of
 # some pixels costs an eye next to nothing.
-SHARPNESS = np.sqrt(SIGMAS / SIGMAS[9]).astype(np.float32)
+WRIST = get_layout("coco17").joints.index("left_wrist")
+SHARPNESS = np.sqrt(SIGMAS / SIGMAS[WRIST]).astype(np.float32)
 BLENDS = ("blend1", "blend2", "blend3")
 
 

@@ -63,8 +63,12 @@ def one_by_one(x: Any, people: int) -> Any:
 
 
 def together(x: Any, people: int) -> Any:
-    """(N x M, C) to (N, C): the mean of a clip's people."""
-    return x if people == 1 else PeopleTogether(people)(x)
+    """(N x M, T, V, C) to (N, 2 C): over frames and joints, and the mean of a clip's people.
+
+    Blocks that are added up grow; without the norm logits begin large, and are first unlearnt.
+    """
+    x = pooled(x, 1, 2)
+    return norm()(x if people == 1 else PeopleTogether(people)(x))
 
 
 def norm() -> layers.Layer:

@@ -18,7 +18,6 @@ from keyact.models.sequence_parts import (
     clip_input,
     norm,
     one_by_one,
-    pooled,
     together,
 )
 from keyact.models.stgcn import over_time, partitions
@@ -101,5 +100,5 @@ def build(
         if stride > 1:
             same = same[:, ::stride]
         x = layers.Activation("relu")(layers.Add()([y, same]) if i else y)
-    x = norm()(together(pooled(x, 1, 2), features.people))
+    x = together(x, features.people)
     return keras.Model(inputs, classify(x, labels, dropout), name="ctrgcn")

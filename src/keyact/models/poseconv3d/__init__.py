@@ -77,5 +77,6 @@ def build(
         y = norm()(layers.Conv3D(width, (1, 3, 3), padding="same", use_bias=False)(y))
         same = x if x.shape[-1] == width else norm()(layers.Conv3D(width, 1)(x))
         x = layers.Activation("relu")(layers.Add()([y, same]))
+    # Normalised as in `sequence_parts.together`.
     x = norm()(pooled(layers.Dropout(dropout / 4)(x), 1, 2, 3))
     return keras.Model(inputs, classify(x, labels, dropout), name="poseconv3d")

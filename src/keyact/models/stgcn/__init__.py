@@ -23,7 +23,6 @@ from keyact.models.sequence_parts import (
     clip_input,
     norm,
     one_by_one,
-    pooled,
     together,
 )
 from keyact.sequences import Features, Skeleton
@@ -120,7 +119,7 @@ def build(
         y = over_time(y, width, stride) if plus else _conv(y, width, kernel, stride)
         y = layers.Dropout(dropout / 3)(y)
         x = layers.Activation("relu")(layers.Add()([y, _fitted(x, width, stride)]) if i else y)
-    x = norm()(together(pooled(x, 1, 2), features.people))
+    x = together(x, features.people)
     return keras.Model(inputs, classify(x, labels, dropout), name="stgcnpp" if plus else "stgcn")
 
 
