@@ -67,7 +67,7 @@ from keyact import action, detect, pose, weights  # noqa: E402
 from keyact.errors import UnknownNameError  # noqa: E402
 from keyact.media.image import load_image  # noqa: E402
 from keyact.pose.crop import crop_people, crop_transforms  # noqa: E402
-from keyact.pose.evaluation import SIGMAS  # noqa: E402
+from keyact.pose.evaluation import similarity  # noqa: E402
 from keyact.replacing import replacing  # noqa: E402
 
 RECIPE = ROOT / "benchmarks" / "int8.py"
@@ -277,8 +277,7 @@ def oks(found: np.ndarray, annotation: dict[str, Any]) -> float:
     """Object keypoint similarity of (17, 3) key points with one COCO annotation."""
     truth = np.array(annotation["keypoints"], float).reshape(17, 3)
     seen = truth[:, 2] > 0
-    squared = ((found[:, :2] - truth[:, :2]) ** 2).sum(1)
-    return float(np.exp(-squared / (2 * annotation["area"] * (2 * SIGMAS) ** 2))[seen].mean())
+    return float(similarity(found, truth, np.array(annotation["area"]))[seen].mean())
 
 
 def load_people(photos: Path) -> list[tuple[np.ndarray, list[dict[str, Any]]]]:

@@ -6,12 +6,12 @@ import numpy as np
 from keras import ops
 
 from keyact.layouts import get_layout
+from keyact.pose.annotations import AREA_OF_BOX
 from keyact.pose.base import PoseEstimator
-from keyact.pose.evaluation import SIGMAS
+from keyact.pose.evaluation import similarity
 from training.fastpose_m import data, model
 
 BELIEVED = 0.3  # teacher's score from which its joint counts
-AREA_OF_BOX = 0.53  # a person's mask fills about half of the box (COCO's habit)
 
 
 def peaks(maps: np.ndarray) -> np.ndarray:
@@ -30,13 +30,6 @@ def peaks(maps: np.ndarray) -> np.ndarray:
             p = prob[rows, y.clip(0, h - 1), x.clip(0, w - 1), joints] * ok
             total, sx, sy = total + p, sx + p * x, sy + p * y
     return np.stack([sx / total, sy / total], -1)
-
-
-def oks(found: np.ndarray, truth: np.ndarray, area: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Object keypoint similarity (COCO) per person, over the joints marked seen."""
-    squared = ((found - truth) ** 2).sum(-1)
-    similarity = np.exp(-squared / (2 * area[:, None] * (2 * SIGMAS) ** 2 + 1e-9))
-    return (similarity * seen).sum(1) / np.maximum(seen.sum(1), 1)
 
 
 def against_teacher(
@@ -83,10 +76,11 @@ def agreement(points: np.ndarray, crops: data.Crops, order: np.ndarray) -> dict[
     seen = truth[..., 2] >= BELIEVED
     sides = crops.boxes[order, 2:] - crops.boxes[order, :2]
     near = np.linalg.norm(points - truth[..., :2], axis=-1) < 0.1 * sides.max(1)[:, None]
-    similarity = oks(points, truth[..., :2], AREA_OF_BOX * sides.prod(1), seen)
+    alike = similarity(points, truth, AREA_OF_BOX * sides.prod(1)) * seen
+    oks = alike.sum(1) / np.maximum(seen.sum(1), 1)
     return {
         "pck@0.1": round(float(near[seen].mean()), 4),
-        "oks": round(float(similarity[seen.any(1)].mean()), 4),
+        "oks": round(float(oks[seen.any(1)].mean()), 4),
         "crops": len(order),
         "pck_per_joint": {
             name: round(float(near[:, j][seen[:, j]].mean()), 3)
