@@ -302,6 +302,28 @@ def test_errors_of_the_iterable_are_never_skipped(photo: NDArray[np.uint8], on_e
         next(results)
 
 
+@pytest.mark.parametrize(
+    ("images", "options", "error", "message"),
+    [
+        ("photo.jpg", {}, TypeError, "give \\[photo\\]"),
+        (np.zeros((4, 4, 3), np.uint8), {}, TypeError, "give \\[photo\\]"),
+        ([], {"on_error": "ignore"}, ValueError, "on_error is 'raise', 'skip' or a function"),
+        (["a.jpg"], {"channels": "xyz"}, ValueError, "channels is 'bgr' or 'rgb'"),
+    ],
+)
+def test_wrong_calls_of_many_say_so(images, options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        list(recognizer().recognize_many(images, **options))
+
+
+@pytest.mark.parametrize("place", [{"index": -1}, {"timestamp": float("nan")}])
+def test_a_place_that_cannot_be_is_refused_first(
+    photo: NDArray[np.uint8], place: dict[str, float]
+) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        recognizer()(photo, **place)
+
+
 def test_frames_come_with_their_pixels(photo: NDArray[np.uint8]) -> None:
     ((pixels, result),) = recognizer().recognize_frames([photo])
     np.testing.assert_array_equal(pixels, photo)

@@ -216,9 +216,12 @@ def test_numpy_numbers_and_rounding_noise_are_accepted() -> None:
     assert make_frame(width=np.int64(5)).width == 5
 
 
-def test_file_name_that_is_not_utf8_still_gives_json() -> None:
-    frame = make_frame(source="caf\udce9.jpg")
-    assert frame.source == "caf\ufffd.jpg"
+@pytest.mark.parametrize(
+    ("name", "shown"), [("caf\udce9.jpg", "caf\ufffd.jpg"), ("a\ud800.jpg", "a?.jpg")]
+)
+def test_file_name_that_is_not_utf8_still_gives_json(name: str, shown: str) -> None:
+    frame = make_frame(source=name)
+    assert frame.source == shown
     assert FrameResult.from_json(frame.to_json()) == frame
 
 
@@ -228,6 +231,10 @@ def test_results_are_frozen_and_compare_by_value() -> None:
         person.action = "tennis"
     with pytest.raises(ValueError, match="read-only"):
         person.keypoints[0, 0] = 1
+    timings = make_frame().timings_ms
+    for change in (lambda: timings.update(total=-5), lambda: timings.__setitem__("total", -5)):
+        with pytest.raises(TypeError, match="cannot be changed"):
+            change()
     assert person == make_person()
     assert hash(person) == hash(make_person())
     moved = KEYPOINTS.copy()

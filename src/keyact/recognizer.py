@@ -6,6 +6,7 @@ path or by an object with the same call.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -50,12 +51,23 @@ class Frame:
         Number of the frame within its source.
     timestamp : float, optional
         Seconds since the source began.
+
+    Raises
+    ------
+    ValueError
+        The index is negative or the timestamp no finite number.
     """
 
     image: ImageSource
     source: str | None = None
     index: int = 0
     timestamp: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.index < 0:
+            raise ValueError(f"index must be 0 or more, not {self.index}")
+        if self.timestamp is not None and not math.isfinite(self.timestamp):
+            raise ValueError(f"timestamp must be finite, not {self.timestamp}")
 
     @property
     def name(self) -> str:
@@ -158,6 +170,8 @@ class Recognizer:
         ------
         InputError
             The image cannot be read; the message names it.
+        ValueError
+            As :class:`Frame`, or no such ``channels``.
         """
         frame = Frame(image, source, index, timestamp)
         start = time.perf_counter()
@@ -215,6 +229,10 @@ class Recognizer:
         FrameResult
             What was found in it.
         """
+        if isinstance(images, (str, bytes)) or getattr(images, "ndim", 4) < 4:
+            raise TypeError("images are several photos; for a single one give [photo]")
+        if not callable(on_error) and on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error is 'raise', 'skip' or a function, not {on_error!r}")
         for frame, pixels, decode_ms in prefetch(_decode(images, channels), ahead):
             try:
                 if isinstance(pixels, InputError):
@@ -223,7 +241,7 @@ class Recognizer:
             except InputError as error:  # also when given boxes or key points lack this photo
                 if on_error == "raise":
                     raise
-                if on_error != "skip":
+                if callable(on_error):
                     on_error(frame.name, error)
                 continue
             yield pixels, result

@@ -58,9 +58,26 @@ def _finite(**schema: float) -> Any:
 
 def _printable(text: object) -> object:
     # File names that are not valid UTF-8 reach Python as lone surrogates, which JSON cannot carry.
-    if isinstance(text, str):
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text
+    if not isinstance(text, str):
+        return text
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that are no bytes of a file name
+        data = text.encode("utf-8", "replace")
+    return data.decode("utf-8", "replace")
+
+
+class _FrozenDict(dict[str, float]):
+    """Readable, picklable and equal as a dict is, but not to be changed."""
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise TypeError("a result cannot be changed")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
 
 
 def _keypoints(value: object) -> NDArray[np.float32]:
@@ -233,7 +250,7 @@ class FrameResult(_Result):
     """True when no person was found, so that the whole photo is all the actions rest on."""
     people: tuple[Person, ...]
     """People found, in the recogniser's order."""
-    timings_ms: dict[str, Milliseconds]
+    timings_ms: Annotated[dict[str, Milliseconds], AfterValidator(_FrozenDict)]
     """Milliseconds spent on ``decode``, ``detect``, ``pose``, ``action`` and in ``total``."""
     model: Text
     """Name of the action model."""

@@ -130,6 +130,38 @@ def test_photos_of_one_name_do_not_overwrite_each_other(invoke: Invoke, tmp_path
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
+def test_copies_never_take_the_place_of_what_is_read(invoke: Invoke, tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.jpg")
+    save_photo(tmp_path / "a.png", person=False)
+    before = {name: (tmp_path / name).read_bytes() for name in ("a.jpg", "a.png")}
+    done = invoke("predict", ".", *TINY, "--save", ".")
+    assert done.exit_code == 0
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_an_output_never_takes_the_place_of_what_is_read(
+    invoke: Invoke, photo: Path, tmp_path: Path
+) -> None:
+    before = photo.read_bytes()
+    done = invoke("predict", photo, *TINY, "--json", photo)
+    assert done.exit_code == 1
+    assert "--json must not write over it" in done.stderr
+    assert photo.read_bytes() == before
+
+
+def test_a_copy_that_cannot_be_saved_stops_nothing_else(
+    invoke: Invoke, photo: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (66_000, 3)).save(tmp_path / "long.png")
+    done = invoke("predict", "long.png", photo, *TINY, "--json", "r.jsonl", "--save", "out")
+    assert done.exit_code == 1
+    assert len(results(tmp_path / "r.jsonl")) == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["one.jpg"]
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("keyact:"))
+    assert "long.jpg: 66000 x 3 pixels are too many" in line
+
+
 def truncated() -> bytes:
     path = Path("whole.png")
     save_photo(path)
@@ -159,6 +191,12 @@ def test_bad_input_gets_one_line_and_the_rest_goes_on(
     assert "Traceback" not in done.stderr
     assert [result.source for result in results(tmp_path / "r.jsonl")] == [str(photo)]
     assert "1 failed" in done.stderr
+
+
+def test_two_outputs_cannot_be_one_file(invoke: Invoke, photo: Path) -> None:
+    done = invoke("predict", photo, *TINY, "--json", "both", "--csv", "./both")
+    assert done.exit_code == 2
+    assert "--json and --csv are the same file" in " ".join(done.stderr.split())
 
 
 def test_an_empty_folder_says_what_it_looked_for(invoke: Invoke, tmp_path: Path) -> None:
@@ -205,6 +243,19 @@ def test_a_wrong_name_leaves_the_old_results_alone(
     assert (tmp_path / "r.jsonl").read_text() == "old"
 
 
+@pytest.mark.parametrize(
+    "broken", [("--csv", "file/r.csv"), ("--save", "file/out"), ("--timeline", "file/t.jsonl")]
+)
+def test_a_run_that_cannot_begin_leaves_the_old_results_alone(
+    invoke: Invoke, photo: Path, tmp_path: Path, broken: tuple[str, str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "r.jsonl").write_text("old")
+    done = invoke("predict", photo, *TINY, "--json", "r.jsonl", *broken)
+    assert done.exit_code == 1
+    assert (tmp_path / "r.jsonl").read_text() == "old"
+
+
 def test_a_place_that_cannot_be_written_is_one_line(
     invoke: Invoke, photo: Path, tmp_path: Path
 ) -> None:
@@ -229,12 +280,13 @@ def test_a_video_frame_by_frame(invoke: Invoke, tmp_path: Path) -> None:
 
 def test_photos_and_videos_keep_their_order(invoke: Invoke, photo: Path, tmp_path: Path) -> None:
     save_clip(tmp_path / "clip.mp4", 2)
-    invoke("predict", photo, "clip.mp4", photo.name, *TINY, "--json", "r.jsonl")
+    save_photo(tmp_path / "two.png")
+    invoke("predict", photo, "clip.mp4", "two.png", *TINY, "--json", "r.jsonl")
     assert [Path(result.source).name for result in results(tmp_path / "r.jsonl")] == [
         "one.png",
         "clip.mp4",
         "clip.mp4",
-        "one.png",
+        "two.png",
     ]
 
 

@@ -256,7 +256,7 @@ def test_the_file_is_whole_after_every_photo(tmp_path: Path) -> None:
         target = tmp_path / f"{form}.json"
         target.write_text("before")
         writer = AlphaPoseWriter(target, form)  # type: ignore[arg-type]
-        (part,) = tmp_path.glob("*.part")
+        (part,) = tmp_path.glob(".part-*")
         for number in range(3):
             assert len(json.loads(part.read_text())) == size(number)
             writer.write(PhotoPeople(f"{number}.jpg", (person, person)))
@@ -264,7 +264,7 @@ def test_the_file_is_whole_after_every_photo(tmp_path: Path) -> None:
         writer.close()
         writer.close()
         assert len(json.loads(target.read_text())) == size(3)
-        assert not list(tmp_path.glob("*.part"))
+        assert not list(tmp_path.glob(".part-*"))
         with pytest.raises(ValueError, match="closed"):
             writer.write(PhotoPeople("x", (person,)))
 

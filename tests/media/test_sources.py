@@ -45,6 +45,9 @@ EVERYTHING = ["a.PNG", "b.jpg", "clip.mp4", "odd [1].jpg", "sub/c.jpeg", "sub/de
         (["*.jpg"], ["b.jpg", "odd [1].jpg"]),
         (["**/*.*"], EVERYTHING),
         (["**"], EVERYTHING),
+        (["**/deep"], ["sub/deep/d.webp"]),
+        (["su**"], ["sub/c.jpeg", "sub/deep/d.webp"]),
+        (["b.jpg", "sub/../b.jpg"], ["b.jpg"]),
         (["s*"], ["sub/c.jpeg", "sub/deep/d.webp"]),
         (["odd [1].jpg"], ["odd [1].jpg"]),
         (["notes.txt"], ["notes.txt"]),
@@ -73,6 +76,18 @@ def test_kind_is_told_by_suffix(tree: Path) -> None:
 def test_nothing_found_names_the_path(tree: Path, path: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         find_media([f"{tree}/{path}"])
+
+
+def test_an_address_is_told_from_a_path() -> None:
+    with pytest.raises(InputError, match=r"is a web address; download it .* keyact live"):
+        find_media(["https://example.org/a.jpg"])
+
+
+def test_a_relative_and_an_absolute_path_are_one_file(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree)
+    assert [item.path for item in find_media(["b.jpg", tree / "b.jpg"])] == [Path("b.jpg")]
 
 
 def test_no_paths() -> None:

@@ -61,11 +61,37 @@ def test_every_line_is_on_disk_before_the_next_one(tmp_path: Path) -> None:
         writer.write(frame())
         assert path.read_bytes().count(b"\n") == count
     table = CsvWriter(tmp_path / "out.csv")
-    assert (tmp_path / "out.csv").read_bytes().count(b"\n") == 1
     table.write(frame())
     assert (tmp_path / "out.csv").read_bytes().count(b"\n") == 2
     writer.close()
     table.close()
+
+
+@pytest.mark.parametrize(("writer", "lines"), [(JsonLinesWriter, 0), (CsvWriter, 1)])
+def test_a_file_is_written_anew_by_its_first_line_or_its_end(
+    tmp_path: Path, writer: Any, lines: int
+) -> None:
+    path = tmp_path / "out"
+    path.write_text("an earlier run\n" * 9)
+    with pytest.raises(RuntimeError), writer(path):
+        raise RuntimeError  # something else of the run could not begin
+    assert path.read_text() == "an earlier run\n" * 9
+    with writer(path):
+        pass
+    assert path.read_bytes().count(b"\n") == lines
+    path.write_text("an earlier run\n" * 9)
+    with pytest.raises(RuntimeError), writer(path) as out:
+        out.write(frame())
+        raise RuntimeError
+    assert path.read_bytes().count(b"\n") == lines + 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("writer", [JsonLinesWriter, CsvWriter])
+def test_a_full_disk_is_named(writer: Any) -> None:
+    caught = pytest.raises(KeyactError, match="/dev/full: cannot be written: No space")
+    with caught, writer("/dev/full") as out:
+        out.write(frame())
 
 
 HEADER = (

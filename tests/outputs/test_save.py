@@ -7,7 +7,7 @@ import pytest
 
 from keyact.errors import KeyactError
 from keyact.media import iter_frames, load_image
-from keyact.outputs import VideoWriter, save_image, unique_path
+from keyact.outputs import VideoWriter, same_place, save_image, unique_path
 
 PICTURE = np.full((40, 60, 3), (200, 120, 40), np.uint8)
 
@@ -29,6 +29,7 @@ def test_saved_picture_reads_back(tmp_path: Path, suffix: str) -> None:
         ("file/a.png", PICTURE, "cannot be written"),
         ("folder.png", PICTURE, "cannot be written"),
         ("a.png", PICTURE[:0], "cannot be encoded"),
+        ("a.jpg", np.zeros((1, 70_000, 3), np.uint8), "70000 x 1 pixels are too many for .jpg"),
     ],
 )
 def test_failed_saving_leaves_nothing(
@@ -46,6 +47,19 @@ def test_unique_paths(tmp_path: Path) -> None:
     sources = ["a/x.jpg", "b/x.png", "c/X.jpg", "y.tar.jpg", tmp_path / "z.jpg"]
     names = [unique_path(tmp_path, source, ".jpg", taken).name for source in sources]
     assert names == ["x.jpg", "x-2.jpg", "X-3.jpg", "y.tar.jpg", "z-2.jpg"]
+
+
+def test_what_must_not_be_written_over_keeps_its_name(tmp_path: Path) -> None:
+    taken = {same_place(tmp_path / "a.jpg")}
+    around = tmp_path / "sub" / ".."
+    assert unique_path(around, tmp_path / "a.png", ".jpg", taken).name == "a-2.jpg"
+
+
+@pytest.mark.parametrize("letter", ["a", "ф", "🏸"])
+def test_the_longest_name_that_the_disk_takes(tmp_path: Path, letter: str) -> None:
+    name = letter * ((255 - 4) // len(letter.encode())) + ".png"
+    save_image(tmp_path / name, PICTURE)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])

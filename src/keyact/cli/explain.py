@@ -48,10 +48,10 @@ def explain(
 
         from keyact import action, load_image
         from keyact.evaluate.explanation import explain as find
-        from keyact.evaluate.explanation_picture import save_explanation
+        from keyact.evaluate.explanation_picture import EXPLANATION, save_explanation
         from keyact.layouts import convert
         from keyact.media import find_media
-        from keyact.outputs import unique_path
+        from keyact.outputs import same_place, unique_path
         from keyact.recognizer import Recognizer
 
         jobs = jobs or os.cpu_count() or 1
@@ -60,7 +60,7 @@ def explain(
         items = [item for item in find_media(photos) if item.kind == "photo"]
         if not items:
             raise InputError(f"{photos[0]}: no photo found; explanations are of photos")
-        taken: set[Path] = set()
+        taken = {same_place(item.path) for item in items}  # no photo is written over
         with bars(messages) as progress:
             for item in items:
                 try:
@@ -82,8 +82,8 @@ def explain(
                     jobs=jobs,
                     progress=progress(item.path.name),
                 )
-                name = unique_path(out, item.path, ".png", taken).stem
-                picture, _ = save_explanation(out, name, image, found)
+                free = unique_path(out, item.path, EXPLANATION, taken).name
+                picture, _ = save_explanation(out, free.removesuffix(EXPLANATION), image, found)
                 who = "the photo" if person is None else f"person {person}"
                 console().print(
                     f"{item.path}: {who} is {found.label} {found.probability:.0%}: {picture}",

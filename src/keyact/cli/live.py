@@ -18,6 +18,7 @@ from keyact.cli.terminal import (
     complain,
     console,
     one_line_errors,
+    pin_opencv,
 )
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def live(
             if sequence is not None:
                 raise typer.BadParameter(f"--model {model} is a sequence network: leave --sequence")
             sequence = model
+        pin_opencv(threads)
         recognizer = Recognizer(
             NoActions() if alone else model,
             pose,

@@ -17,7 +17,7 @@ from keyact.cli.options import (
 )
 from keyact.cli.run import Outputs, work_through
 from keyact.cli.summary import PoseSummary
-from keyact.cli.terminal import one_line_errors
+from keyact.cli.terminal import one_line_errors, pin_opencv
 
 
 def pose(
@@ -43,6 +43,7 @@ def pose(
         from keyact.action.nothing import NoActions
         from keyact.recognizer import Recognizer
 
+        pin_opencv(threads)
         recognizer = Recognizer(
             NoActions(),
             pose_name,

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from keyact.cli.options import FlipTest, Threads
 from keyact.cli.run import STDOUT
-from keyact.cli.terminal import FAILED, complain, console, one_line_errors
+from keyact.cli.terminal import FAILED, complain, console, one_line_errors, pin_opencv
 from keyact.errors import KeyactError, UnknownNameError
 from keyact.replacing import replacing
 
@@ -78,16 +78,13 @@ def pose_eval(
         raise typer.BadParameter("--json and --csv cannot both write to stdout")
     messages = console(stderr=True)
     with one_line_errors():
-        import cv2
-
         from keyact import detect, pose
         from keyact.backends import optional_import
         from keyact.pose.annotations import read_photos
         from keyact.pose.evaluation import evaluate
 
         optional_import("pycocotools.cocoeval", "pose-eval")
-        if threads is not None:
-            cv2.setNumThreads(threads)  # the crops are part of the time per person
+        pin_opencv(threads)  # the crops are part of the time per person
         missing: list[str] = []
         photos = read_photos(annotations, images, missing.append)
         for line in missing[:MAX_SHOWN]:

@@ -24,7 +24,7 @@ from keyact.cli.options import (
 )
 from keyact.cli.run import Outputs, work_through
 from keyact.cli.summary import PoseSummary, Summary
-from keyact.cli.terminal import one_line_errors
+from keyact.cli.terminal import one_line_errors, pin_opencv
 
 
 def predict(
@@ -94,6 +94,7 @@ def predict(
                     f"--model {model} is a sequence network: leave --sequence and --no-track out"
                 )
             sequence = model
+        pin_opencv(threads)
         recognizer = Recognizer(
             NoActions() if alone else model,
             pose,

@@ -23,7 +23,7 @@ from keyact.cli.terminal import (
     console,
     progress_bar,
 )
-from keyact.errors import InputError
+from keyact.errors import InputError, KeyactError
 from keyact.formats import AlphaPoseFolder, AlphaPoseWriter, open_alphapose
 from keyact.formats.alphapose_writer import Form
 from keyact.media import MediaItem, find_media
@@ -31,8 +31,10 @@ from keyact.media.probe import probe_video
 from keyact.outputs import (
     CsvWriter,
     JsonLinesWriter,
+    SaveError,
     VideoWriter,
     annotate,
+    same_place,
     save_image,
     unique_path,
 )
@@ -70,6 +72,38 @@ class Outputs:
         """Refuse what cannot be, before anything is loaded."""
         if [self.json, self.csv, self.timeline].count(STDOUT) > 1:
             raise typer.BadParameter("only one of --json, --csv and --timeline can write to stdout")
+        owner: dict[Path, str] = {}
+        for option, path in self._files().items():
+            first = owner.setdefault(same_place(path), option)
+            if first != option:
+                raise typer.BadParameter(f"{first} and {option} are the same file, {path}")
+
+    def spare(self, items: Sequence[MediaItem]) -> None:
+        """Refuse to write over what is read, and make the folder of the copies.
+
+        Raises
+        ------
+        KeyactError : a file is both, or there can be no such folder.
+        """
+        read = {same_place(item.path) for item in items}
+        for option, path in self._files().items():
+            if same_place(path) in read:
+                raise KeyactError(f"{path}: is to be read, so {option} must not write over it")
+        if self.save is not None:
+            try:
+                self.save.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                reason = error.strerror or error
+                raise KeyactError(f"{self.save}: cannot be made a folder: {reason}") from None
+
+    def _files(self) -> dict[str, str | Path]:
+        named = {
+            "--json": self.json,
+            "--csv": self.csv,
+            "--timeline": self.timeline,
+            "--save-alphapose": self.alphapose,
+        }
+        return {name: path for name, path in named.items() if path not in (None, STDOUT)}
 
 
 def work_through(
@@ -98,6 +132,8 @@ def work_through(
     started = time.perf_counter()
     interrupted = False
     items = run.find(paths)
+    if items:
+        outputs.spare(items)
     with ExitStack() as stack:
         if items and outputs.json is not None:
             run.writers.append(stack.enter_context(JsonLinesWriter(outputs.json)))
@@ -164,13 +200,15 @@ class _Run:
 
     def find(self, paths: Sequence[str]) -> list[MediaItem]:
         """The files that the paths stand for, each once; the rest is reported."""
-        found: dict[MediaItem, None] = {}
+        found: list[str | Path] = []
         for path in paths:
             try:
-                found.update(dict.fromkeys(find_media([path])))
+                found += [item.path for item in find_media([path])]
             except InputError as error:
                 self._failed(path, error)
-        return list(found)
+        items = find_media(found) if found else []
+        self._saved |= {same_place(item.path) for item in items}
+        return items
 
     def work(self, items: Sequence[MediaItem]) -> None:
         """Recognise all items; what cannot be read is reported and left out.
@@ -197,7 +235,7 @@ class _Run:
                             self._video(item.path, rate)
                         else:
                             self._followed_video(item.path, rate, self._following)
-                    except InputError as error:
+                    except (InputError, SaveError) as error:
                         self._failed(str(item.path), error)
 
     def _photos(self, paths: list[Path]) -> None:
@@ -208,7 +246,10 @@ class _Run:
         for image, result in self._recognizer.recognize_frames(paths, on_error=failed):
             if self._save is not None:
                 target = unique_path(self._save, result.source, ".jpg", self._saved)
-                save_image(target, annotate(image, result))
+                try:
+                    save_image(target, annotate(image, result))
+                except SaveError as error:  # what was found is written all the same
+                    self._failed(result.source, error)
             self._done("photo", result)
 
     def _video(self, path: Path, rate: float) -> None:
@@ -248,7 +289,7 @@ class _Run:
         self._progress.update(self._task, advance=1, description=Path(result.source).name)
         self._stop_if_asked()
 
-    def _failed(self, source: str, error: InputError) -> None:
+    def _failed(self, source: str, error: KeyactError) -> None:
         self.summary.failed += 1
         complain_of(source, error, self._messages)
         self._stop_if_asked()

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from keyact.errors import InputError, KeyactError, UnknownNameError
+from keyact.errors import KeyactError, UnknownNameError
 
 FAILED = 1  # some input or a weight file could not be used
 USAGE = 2
@@ -40,10 +40,18 @@ def complain(message: object, to: Console | None = None) -> None:
     out.print(f"keyact: {message}", style="red", markup=False, soft_wrap=True)
 
 
-def complain_of(source: str, error: InputError, to: Console | None = None) -> None:
+def complain_of(source: str, error: KeyactError, to: Console | None = None) -> None:
     """`complain` of an input, its name first if the error does not say it."""
     text = str(error)
     complain(text if source in text else f"{source}: {text}", to)
+
+
+def pin_opencv(threads: int | None) -> None:
+    """Keep OpenCV, which crops and decodes, to the threads asked for; the networks know theirs."""
+    if threads is not None:
+        import cv2
+
+        cv2.setNumThreads(threads)
 
 
 def progress_bar(messages: Console) -> Progress:

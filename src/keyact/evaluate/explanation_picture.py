@@ -20,6 +20,10 @@ _NAMED = 3  # joints in the title
 _LEAST = 0.05  # log-odds at the end of the joints' scale: less is no difference worth a colour
 
 
+EXPLANATION = "-explanation.png"
+"""What the name of a picture ends in."""
+
+
 def save_explanation(
     folder: str | Path, name: str, image: NDArray[np.uint8], found: Explanation
 ) -> list[Path]:
@@ -29,7 +33,7 @@ def save_explanation(
     ------
     KeyactError : the folder cannot be written.
     """
-    picture = Path(folder, f"{name}-explanation.png")
+    picture = Path(folder, f"{name}{EXPLANATION}")
     numbers = Path(folder, f"{name}-explanation.json")
     save_figure(picture, draw(image, found))
     write_json(numbers, found.to_json())

@@ -16,7 +16,7 @@ from keyact.formats.alphapose import KEYS
 from keyact.formats.base import PhotoPeople
 from keyact.formats.people import size_box
 from keyact.layouts import convert, get_layout
-from keyact.replacing import replacing
+from keyact.replacing import part_of, replacing
 from keyact.results import FrameResult, Person
 
 Form = Literal["default", "cmu", "open"]
@@ -48,7 +48,7 @@ class AlphaPoseWriter:
         _check_form(form)
         self._form = form
         self._target = Path(target)
-        self._part = self._target.with_name(f".{self._target.name}.{os.getpid()}.part")
+        self._part = part_of(self._target)
         self._first = True
         self._names = _Names()
         self._written: set[str] = set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -78,7 +79,11 @@ def load_image(
     ------
     InputError
         If the source is missing, not a photo, truncated or over a limit.
+    ValueError
+        If there are no such ``channels``.
     """
+    if channels not in ("bgr", "rgb"):
+        raise ValueError(f"channels is 'bgr' or 'rgb', not {channels!r}")
     name = source_name(source)
     if isinstance(source, np.ndarray):
         _check_pixels(name, source.shape[1::-1] if source.ndim >= 2 else (0, 0), limits)
@@ -125,10 +130,16 @@ def _decode(data: bytes, name: str, limits: ImageLimits) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(io.BytesIO(data), formats=_formats())
+        with warnings.catch_warnings():  # we have a limit of our own
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError:
         if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
             raise InputError(f"{name}: HEIC is not supported; convert it to JPEG") from None
+        if data[:4] in (b"II*\0", b"MM\0*"):
+            raise InputError(
+                f"{name}: this kind of TIFF is not supported; convert it to PNG"
+            ) from None
         raise InputError(f"{name}: not a photo that can be read ({_READABLE} can)") from None
     except Image.DecompressionBombError:
         raise InputError(
@@ -217,8 +228,6 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 def _array_to_bgr(
     array: NDArray[Any], name: str, channels: Literal["bgr", "rgb"]
 ) -> NDArray[np.uint8]:
-    if channels not in ("bgr", "rgb"):
-        raise ValueError(f"channels is 'bgr' or 'rgb', not {channels!r}")
     if array.dtype == np.uint16:
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.dtype != np.uint8:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +55,12 @@ def find_media(paths: Sequence[str | Path]) -> list[MediaItem]:
     InputError
         If a path does not exist, a pattern matches nothing, or no photo or video is found.
     """
-    found: dict[Path, MediaItem] = {}
+    found: dict[str, MediaItem] = {}
     for path in paths:
         for file in _expand(str(path)):
-            found.setdefault(file, MediaItem(file, _kind(file) or "photo"))
+            # Links stay files of their own; "a/../b" and "b" are one.
+            place = os.path.normcase(os.path.abspath(file))
+            found.setdefault(place, MediaItem(file, _kind(file) or "photo"))
     if not found:
         where = ", ".join(str(path) for path in paths) or "no path given"
         raise InputError(
@@ -80,13 +83,17 @@ def _expand(path: str) -> Iterator[Path]:
         matches = sorted(glob.glob(path, recursive=True))
         for match in matches:
             if os.path.isdir(match):
-                # "**" lists subfolders one by one already
-                yield from () if "**" in path else _walk(match)
+                yield from _walk(match)
             elif _kind(match):
                 yield Path(match)
         if matches:
             return
         raise InputError(f"{path}: no file matches this pattern")
+    if re.match("[a-z]+://", path):
+        raise InputError(
+            f"{path}: is a web address; download it and give its path, or for a live stream: "
+            "keyact live ADDRESS"
+        )
     raise InputError(f"{path}: no such file or folder")
 
 

@@ -50,21 +50,30 @@ class CsvWriter:
 
     def __init__(self, target: str | Path) -> None:
         self._lines = LineStream(target)
-        self._write([COLUMNS])
+        self._headed = False
 
     def write(self, result: FrameResult) -> None:
         """Append the rows of one result."""
+        self._head()
         self._write(_rows(result))
 
     def close(self) -> None:
-        """Close the file; standard output stays open."""
+        """Close the file, which has its header in any case; standard output stays open."""
+        self._head()
         self._lines.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        if error[0] is None:
+            self._head()
+        self._lines.__exit__(*error)
+
+    def _head(self) -> None:
+        if not self._headed:
+            self._headed = True
+            self._write([COLUMNS])
 
     def _write(self, rows: Iterator[tuple[object, ...]] | list[tuple[str, ...]]) -> None:
         text = io.StringIO()

@@ -41,4 +41,4 @@ class JsonLinesWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self._lines.__exit__(*error)

@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from keyact.errors import KeyactError
 from keyact.outputs.audio import AudioTrack
-from keyact.replacing import replacing
+from keyact.replacing import part_of, replacing
 
 if TYPE_CHECKING:
     import av
@@ -24,8 +24,14 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 
 _JPEG_QUALITY = 92
+_LONGEST = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+"""Pixels that a side may have; OpenCV would print lines of its own about more."""
 _TICK = Fraction(1, 1000)  # of clips whose frames come at times of their own
 _VIDEO_CODECS = (("libx264", {"crf": "20", "preset": "veryfast"}), ("mpeg4", {"qscale": "3"}))
+
+
+class SaveError(KeyactError):
+    """An annotated copy cannot be written; what else a run writes may go on."""
 
 
 def save_image(path: str | Path, image: NDArray[np.uint8]) -> None:
@@ -40,21 +46,28 @@ def save_image(path: str | Path, image: NDArray[np.uint8]) -> None:
 
     Raises
     ------
-    KeyactError
+    SaveError
         If the suffix is unknown or the file cannot be written.
     """
     import cv2
 
     path = _checked(path, PHOTO_SUFFIXES)
+    height, width = image.shape[:2]
+    longest = _LONGEST.get(path.suffix.lower())
+    if longest and max(height, width) > longest:
+        raise SaveError(
+            f"{path}: {width} x {height} pixels are too many for {path.suffix}, which has at most "
+            f"{longest} on a side"
+        )
     try:
         jpeg = path.suffix.lower() in (".jpg", ".jpeg")  # others warn of a quality
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
         done, encoded = cv2.imencode(path.suffix, image, quality)
     except cv2.error as error:
-        raise KeyactError(f"{path}: the picture cannot be encoded: {error}") from None
+        raise SaveError(f"{path}: the picture cannot be encoded: {error}") from None
     if not done:
-        raise KeyactError(f"{path}: the picture cannot be encoded as {path.suffix}")
-    with replacing(path) as part:
+        raise SaveError(f"{path}: the picture cannot be encoded as {path.suffix}")
+    with replacing(path, SaveError) as part:
         part.write_bytes(encoded.tobytes())
 
 
@@ -70,7 +83,8 @@ def unique_path(folder: str | Path, source: str | Path, suffix: str, taken: set[
     suffix : str
         Suffix of the copy, such as ``".jpg"``.
     taken : set of Path
-        Names given so far in this run; the new one is added. Photos of the same name from
+        Names given so far in this run, and files that must not be written over, as
+        :func:`same_place` gives them; the new one is added. Photos of the same name from
         different folders thus get ``-2``, ``-3`` and so on.
 
     Returns
@@ -82,12 +96,19 @@ def unique_path(folder: str | Path, source: str | Path, suffix: str, taken: set[
     number = 1
     while True:
         path = Path(folder, f"{stem}-{number}{suffix}" if number > 1 else f"{stem}{suffix}")
-        # Letter case is ignored: it does not tell files apart on Windows and macOS.
-        folded = Path(str(path).casefold())
-        if folded not in taken and path.resolve() != Path(source).resolve():
-            taken.add(folded)
+        place = same_place(path)
+        if place not in taken and place != same_place(source):
+            taken.add(place)
             return path
         number += 1
+
+
+def same_place(path: str | Path) -> Path:
+    """What is equal for paths of the same file, also of one that is not there yet.
+
+    Letter case is ignored: it does not tell files apart on Windows and macOS.
+    """
+    return Path(str(Path(path).resolve()).casefold())
 
 
 class VideoWriter:
@@ -108,7 +129,7 @@ class VideoWriter:
 
     Raises
     ------
-    KeyactError
+    SaveError
         If the suffix is unknown or the file cannot be written.
     """
 
@@ -128,7 +149,8 @@ class VideoWriter:
         self._begin: float | None = None
         self._last = -1
         with _reported(self.path):
-            self._temporary = _temporary(self.path)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = part_of(self.path)
             self._container: av.container.OutputContainer | None = av.open(
                 str(self._temporary), mode="w"
             )
@@ -230,13 +252,8 @@ class VideoWriter:
 def _checked(path: str | Path, suffixes: tuple[str, ...]) -> Path:
     path = Path(path)
     if path.suffix.lower() not in suffixes:
-        raise KeyactError(f"{path}: the name must end in one of {' '.join(suffixes)}")
+        raise SaveError(f"{path}: the name must end in one of {' '.join(suffixes)}")
     return path
-
-
-def _temporary(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
 
 
 @contextmanager
@@ -246,4 +263,4 @@ def _reported(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise KeyactError(f"{path}: cannot be written: {reason}") from None
+        raise SaveError(f"{path}: cannot be written: {reason}") from None
