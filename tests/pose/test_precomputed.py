@@ -92,6 +92,33 @@ def test_boxes_are_matched_from_half_overlap_on(
     assert bool(pose.load(case[0])(PHOTO, [shifted(shift)]).any()) is taken
 
 
+def test_people_in_one_box_stay_who_they_are(tmp_path: Path) -> None:
+    """Also where they stand so close that keyact's own pose NMS would make them one."""
+    box = (10.0, 10.0, 60.0, 90.0)
+    people = [
+        Person(
+            box=box, box_score=0.5, score=1, layout="coco17",
+            keypoints=np.column_stack([np.linspace(x, 50, 17), np.full(17, 40.0), np.ones(17)]),
+        )
+        for x in (10, 11, 12)
+    ]  # fmt: skip
+    result = FrameResult(
+        source="photo.jpg", width=200, height=100, image_only=False, people=tuple(people),
+        timings_ms={}, model=model_name("alphapose", pixel_hash(PHOTO)),
+    )  # fmt: skip
+    path = tmp_path / "c.jsonl"
+    path.write_text(result.to_json() + "\n", "utf-8")
+    source = f"precomputed:{path}"
+    found = Recognizer(Counts(), source, source)(PHOTO).people
+    assert sorted(float(person.keypoints[0, 0]) for person in found) == [10, 11, 12]
+    # A detector's second box of somebody is not a second person, and nobody's box stays empty.
+    backend = pose.load(source)
+    boxes = np.array([box, [11, 10, 60, 90], [12, 10, 60, 90], [90, 0, 99, 9], [91, 0, 99, 9]])
+    merged, kept = backend.suppress(backend(PHOTO, boxes), np.full(5, 0.5), boxes)  # type: ignore[attr-defined]
+    assert sorted(kept.tolist()) == [0, 3, 4]
+    assert sorted(merged[:, 0, 0].tolist()) == [0, 0, 10]
+
+
 def test_detector_contract(case: tuple[str, str, int]) -> None:
     detector = detect.load(case[0], threads=1)
     assert isinstance(detector, Detector) and detector.name == "precomputed"

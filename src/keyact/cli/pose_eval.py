@@ -167,7 +167,7 @@ def _table(reports: Sequence[PoseReport]) -> Table:
         box=None,
         pad_edge=False,
     )
-    table.add_column("Pose", overflow="fold")
+    table.add_column("Pose", overflow="fold", min_width=12)
     shares = ("AP", "AP50", "AP75", "AR", "OKS", *(f"PCK@{at:g}" for at in first.pck))
     for column in ("Found", *shares, "ms/person"):
         table.add_column(column, justify="right")

@@ -42,7 +42,7 @@ from keyact.evaluate.predictions import Predictions, load_predictions
 from keyact.evaluate.robustness_report import Condition, Robustness
 from keyact.layouts import convert
 from keyact.media.image import load_image
-from keyact.pose.nms import pose_nms
+from keyact.pose.nms import nms_for
 
 SIZE = 224
 """Shorter side, in pixels, that larger photos are brought to: the corruptions are made for it."""
@@ -174,7 +174,7 @@ class _Stages:
     def __call__(self, image: NDArray[np.uint8]) -> People:
         find, place = self._loaded
         boxes, scores = (found[:MAX_PEOPLE] for found in find(image))
-        keypoints, kept = pose_nms(place(image, boxes), scores, boxes)
+        keypoints, kept = nms_for(place)(place(image, boxes), scores, boxes)
         body = convert(keypoints, place.layout, "coco17")
         return People(boxes[kept], scores[kept], np.asarray(body, np.float32).reshape(-1, 17, 3))
 

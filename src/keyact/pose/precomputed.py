@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyact.formats.cache import KeypointCache, open_cache
+from keyact.pose.nms import MergedPoses
+from keyact.pose.score import pose_score
 
 MIN_IOU = 0.5
 """Overlap under which a box is not the cached person's: its joints are all missing."""
+
+_AS_NEAR = 1e-6
+"""Difference of overlaps that is none."""
 
 
 class Precomputed:
@@ -32,6 +37,8 @@ class Precomputed:
     def __call__(self, image: NDArray[np.uint8], boxes: ArrayLike) -> NDArray[np.float32]:
         """Cached key points of the best overlap, `MIN_IOU` at least, or zeros.
 
+        Of people in the same box, the first asked for gets the first, and so on.
+
         Raises
         ------
         InputError : the photo is not in the cache.
@@ -42,10 +49,33 @@ class Precomputed:
         if len(asked) and len(photo.boxes):
             height, width = image.shape[:2]
             iou = _iou(asked.clip(0, (width, height, width, height)), photo.boxes)
-            best = iou.argmax(1)
-            sure = iou[np.arange(len(asked)), best] >= MIN_IOU
-            found[sure] = photo.keypoints[best[sure]]
+            times: dict[bytes, int] = {}  # a box was asked for
+            for row, (box, overlaps) in enumerate(zip(asked, iou, strict=True)):
+                if overlaps.max() >= MIN_IOU:
+                    alike = np.flatnonzero(overlaps >= overlaps.max() - _AS_NEAR)
+                    number = times[box.tobytes()] = times.get(box.tobytes(), -1) + 1
+                    found[row] = photo.keypoints[alike[min(number, len(alike) - 1)]]
         return found
+
+    def suppress(
+        self, keypoints: ArrayLike, box_scores: ArrayLike, boxes: ArrayLike
+    ) -> MergedPoses:
+        """All poses, as they are: the other program has merged what it wanted to merge.
+
+        Only the very same person, found by two boxes of a detector, is left out. See
+        `keyact.pose.nms.pose_nms`.
+        """
+        poses = np.asarray(keypoints, np.float32)
+        order = np.argsort(-pose_score(poses, box_scores), kind="stable")
+        seen: set[bytes] = set()
+        kept = []
+        for i in order.tolist():
+            pose = poses[i].tobytes()
+            if pose not in seen:
+                kept.append(i)
+            if poses[i].any():  # a box without a cached person is a person all the same
+                seen.add(pose)
+        return MergedPoses(poses[kept], np.array(kept, np.intp))
 
 
 def _iou(a: NDArray[np.float64], b: NDArray[np.float32]) -> NDArray[np.float64]:
