@@ -215,4 +215,7 @@ def test_what_kind_of_data_it_is(data: Path, tmp_path: Path) -> None:
     assert kind_of(listed) == "videos"
     (listed / "clips" / "a.jpg").write_bytes(b"")
     assert kind_of(listed) == "photos"
+    table = tmp_path / "recordings.csv"
+    table.write_text("video,frame,label,0_x,0_y,1_x,1_y\na,0,run,1,2,3,4\n")
+    assert kind_of(table) == "sequences"  # "video" names recordings here, not files
     assert kind_of(tmp_path / "nothing") == "photos" == kind_of(None)

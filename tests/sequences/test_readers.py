@@ -59,6 +59,46 @@ def test_mat_axes_may_be_in_any_order(tmp_path: Path, axes: tuple[int, ...], fra
     np.testing.assert_allclose(clip.keypoints[0], points, atol=1e-5)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3])
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)])
+def test_few_frames_are_not_taken_for_coordinates(
+    tmp_path: Path, axes: tuple[int, ...], frames: int
+) -> None:
+    points = made.moving("kinect20", frames)
+    savemat(tmp_path / "clip.mat", {"d_skel": points.transpose(axes).squeeze()})
+    (clip,) = load_sequences(tmp_path, layout="kinect20")
+    assert clip.keypoints.shape == (1, frames, 20, 3)
+    np.testing.assert_allclose(clip.keypoints[0], points, atol=1e-5)
+
+
+def test_two_people_one_after_the_other(tmp_path: Path) -> None:
+    points = np.stack([made.moving("kinect20", 9), made.moving("kinect20", 9) + 1])
+    savemat(tmp_path / "clip.mat", {"d_skel": points.transpose(2, 3, 1, 0)})
+    (clip,) = load_sequences(tmp_path)
+    np.testing.assert_allclose(clip.keypoints, points, atol=1e-5)
+
+
+@pytest.mark.parametrize(("centred", "unseen"), [(False, 1), (True, 0)])
+def test_a_joint_that_is_always_zero_is_the_root_or_was_never_seen(
+    tmp_path: Path, centred: bool, unseen: int
+) -> None:
+    points = made.moving("kinect20", 9)
+    points -= points[:, :1] if centred else points.min((0, 1)) - 1
+    points[:, 0] = 0
+    savemat(tmp_path / "clip.mat", {"d_skel": points.transpose(1, 2, 0)})
+    (clip,) = load_sequences(tmp_path, layout="kinect20")
+    assert (clip.scores[0] == 0).sum(1).tolist() == [unseen] * 9
+
+
+def test_pickles_without_scores_do_not_see_zeros(tmp_path: Path) -> None:
+    points = made.moving("coco17", 6)[None] + 50
+    points[0, 2:4, 5] = 0
+    entry = {"frame_dir": "a", "label": 0, "keypoint": points.astype(np.float32)}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([entry]))
+    (clip,) = load_sequences(tmp_path)
+    assert clip.scores[0, :, 5].tolist() == [1, 1, 0, 0, 1, 1]
+
+
 def test_utd_joints_are_put_into_the_order_of_the_layout(tmp_path: Path) -> None:
     for subject in (1, 2):
         made.write_utd(tmp_path / f"a1_s{subject}_t1_skeleton.mat", seed=subject)

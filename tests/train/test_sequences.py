@@ -11,6 +11,7 @@ from train.sequence_case import ACTIONS, acted, recordings, write_utd_set
 
 pytest.importorskip("sklearn", reason="training needs the extra: pip install 'keyact[train]'")
 
+import keyact
 from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.sequences import Augment, Features, Sequence, known_skeleton
 from keyact.sequences.views import Views
@@ -288,11 +289,23 @@ def test_from_files_to_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert about["test"]["flip"] is False  # everyone uses the right hand
     metrics = json.loads(Path("runs/one/metrics.json").read_text("utf-8"))
     assert metrics["exported"].startswith("trained once more")
-    said = run("evaluate", "utd", "--split", "test", "--model", "runs/one/model.onnx",
-               "--resamples", "0", "--json")  # fmt: skip
+    judge = ["evaluate", "utd", "--split", "test", "--model", "runs/one/model.onnx",
+             "--resamples", "0", "--json"]  # fmt: skip
+    said = run(*judge)
     report = json.loads(said.stdout)
     assert report["rows"] == 4 * 3 * 3
     assert report["metrics"]["top1"]["value"] > 0.8
+    # A file that cannot be used is named and left out, and the exit status says so.
+    Path("utd/a1_s1_t9_skeleton.mat").write_bytes(b"cut off")
+    left = CliRunner().invoke(app, judge)
+    assert left.exit_code == 1
+    assert "a1_s1_t9_skeleton.mat: not a MATLAB file" in left.stderr
+    assert json.loads(left.stdout)["rows"] == 4 * 3 * 3
+    told: list[str] = []
+    done = keyact.train("utd", "tcn", name="left-out", epochs=1, say=told.append, ema=0,
+                        options__width=8, options__depth=1, sequence__frames=8,
+                        sequence__samples=20, tensorboard=False)  # fmt: skip
+    assert len(done.failed) == 1 and f"left out: {done.failed[0]}" in told
     refused = CliRunner().invoke(app, ["train", "utd", "--name", "two", "--set", "sequence.x=1"])
     assert refused.exit_code != 0
     assert "unknown setting" in refused.output.lower()

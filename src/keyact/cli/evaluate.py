@@ -25,6 +25,7 @@ from keyact.cli.judging import (
 )
 from keyact.cli.options import Detector, Model, Pose
 from keyact.cli.terminal import FAILED, console, one_line_errors
+from keyact.errors import InputError
 
 if TYPE_CHECKING:
     from keyact.action.clips import ClipModel
@@ -190,7 +191,12 @@ def _on_sequences(
     models = [ClipModel(name) for name in names]
     if kind_of(wanted.data, wanted.format) == "videos":
         return _on_clips(models, wanted, failures, progress)
-    recordings, split = of_split(load_sequences(wanted.data, wanted.format), wanted.split)
+
+    def left_out(message: str) -> None:
+        failures(str(wanted.data), InputError(message))
+
+    found = load_sequences(wanted.data, wanted.format, report=left_out)
+    recordings, split = of_split(found, wanted.split)
     made = [
         predict_sequences(
             one,

@@ -26,7 +26,8 @@ Split: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--split",
-        help="train, val, test or all. Without it: val, or everything where there are no splits.",
+        help="train, val, test or all. Without it: val, or where there is none test (of sequences) "
+        "or everything.",
     ),
 ]
 Limit: TypeAlias = Annotated[

@@ -15,6 +15,7 @@ from keyact.errors import KeyactError
 from keyact.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 from keyact.sequences import FORMATS as SEQUENCE_FORMATS
 from keyact.sequences import detect_format
+from keyact.sequences.table import has_joints
 
 Kind = Literal["photos", "videos", "sequences"]
 
@@ -91,4 +92,4 @@ def _names_files(path: Path) -> bool:
             header = next(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
-    return bool(_FILES & {column.strip().lower() for column in header})
+    return bool(_FILES & {column.strip().lower() for column in header}) and not has_joints(header)

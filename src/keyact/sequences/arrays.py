@@ -32,9 +32,15 @@ def as_sequence_axes(
     ------
     InputError : no axis can be the coordinates.
     """
+    wanted = {layout_size(layout)} if layout else _JOINTS
+    if values.ndim == 2 and values.shape[0] in wanted and values.shape[1] in (2, 3):
+        values = values[None]  # one frame, of which MATLAB drops the axis
     if values.ndim == 2:  # (T, V * C): a row per frame
-        values = _columns(values, where, layout)
+        values = _columns(values, where, wanted)
     if values.ndim == 4:
+        one_after_other = values.shape[0] in wanted and values.shape[1] in (2, 3)
+        if one_after_other and values.shape[2] not in wanted:  # (V, C, T, M)
+            return values.transpose(3, 2, 0, 1)
         if values.shape[3] in (2, 3):
             return values
         if values.shape[0] in (2, 3):  # ST-GCN's (C, T, V, M)
@@ -46,8 +52,11 @@ def as_sequence_axes(
     if not axes:
         raise InputError(f"{where}: no axis of {values.shape} holds 2 or 3 coordinates")
     coordinates = axes[0]
+    if len(axes) > 1:  # so few frames that their axis could be the coordinates
+        usual = {1: 2, 0: 1, 2: 0}  # joints in (T, V, C), (V, C, T) and (C, T, V)
+        told = (c for j, c in usual.items() if values.shape[j] in wanted and c in axes)
+        coordinates = next(told, coordinates)
     first, second = (axis for axis in range(3) if axis != coordinates)
-    wanted = {layout_size(layout)} if layout else _JOINTS
     is_joints = {axis: values.shape[axis] in wanted for axis in (first, second)}
     if is_joints[first] != is_joints[second]:
         joints = first if is_joints[first] else second
@@ -88,17 +97,29 @@ def in_layout(
 def seen_scores(points: NDArray[np.float64]) -> NDArray[np.float32]:
     """(M, T, V): 0 where a sensor wrote nothing, which is no number or the origin, else 1.
 
-    A joint that is at the origin in every frame is not missing: the others are given from it.
+    A joint that is at the origin in every frame, and the others around it, is not missing: the
+    others are given from it.
     """
     at_origin = (points == 0).all(-1)
     absent = at_origin.all(-1, keepdims=True)
-    nothing = at_origin & ~at_origin.all((0, 1)) | absent
+    always = at_origin.all((0, 1))
+    root = always & _surround_origin(points[..., ~always, :])
+    nothing = at_origin & ~root | absent
     return np.asarray(np.isfinite(points).all(-1) & ~nothing, np.float32)
 
 
-def _columns(values: NDArray[np.float64], where: str, layout: str | None) -> NDArray[np.float64]:
+def _surround_origin(points: NDArray[np.float64]) -> bool:
+    """Whether the origin lies among the joints (M, T, V, C) in most frames."""
+    rows = points.reshape(-1, *points.shape[2:])
+    rows = rows[np.isfinite(rows).all((1, 2)) & (rows != 0).any((1, 2))]
+    if not rows.size:
+        return False
+    return bool(((rows.min(1) <= 0) & (rows.max(1) >= 0)).all(-1).mean() > 0.5)
+
+
+def _columns(values: NDArray[np.float64], where: str, wanted: set[int]) -> NDArray[np.float64]:
     for dims in (3, 2):
         joints, rest = divmod(values.shape[1], dims)
-        if not rest and joints in ({layout_size(layout)} if layout else _JOINTS):
+        if not rest and joints in wanted:
             return values.reshape(len(values), joints, dims)
     raise InputError(f"{where}: {values.shape[1]} columns are not 2 or 3 for each joint")

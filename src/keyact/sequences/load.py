@@ -111,7 +111,14 @@ def _agreed(
     sizes = {sequence.joints for sequence in sequences}
     if options.layout is not None or len(layouts) < 2 or len(sizes) > 1:
         return sequences
-    return list(_read(entry, path, replace(options, layout=layouts.most_common(1)[0][0])))
+    told = options.report if options.report is refuse else _nothing  # has been told
+    return list(
+        _read(entry, path, replace(options, layout=layouts.most_common(1)[0][0], report=told))
+    )
+
+
+def _nothing(message: str) -> None:
+    pass
 
 
 def _read(entry: SequenceFormat, path: Path, options: Options) -> Iterator[Sequence]:

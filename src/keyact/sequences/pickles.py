@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.errors import InputError
-from keyact.sequences.arrays import in_layout
+from keyact.sequences.arrays import in_layout, seen_scores
 from keyact.sequences.base import SPLITS, Options, SequenceFormat, checked, starts_with
 from keyact.sequences.sequence import Sequence
 
@@ -232,7 +232,7 @@ def _sequence(entry: Any, splits: dict[str, str], options: Options) -> Sequence:
         label = entry.get("label")
         return Sequence.of(
             points,
-            None if scores is None else np.asarray(scores, np.float32),
+            seen_scores(points) if scores is None else np.asarray(scores, np.float32),
             layout,
             fps=options.fps,
             label=label if label is None or isinstance(label, str) else options.label(int(label)),

@@ -56,6 +56,12 @@ def _read(path: Path, options: Options) -> Iterator[Sequence]:
             options.report(f"{path}: {title}: {error}")
 
 
+def has_joints(columns: list[str]) -> bool:
+    """Whether a table of these columns holds key points."""
+    found = {column.strip().lower() for column in columns}
+    return sum(bool(_BEFORE.fullmatch(c) or _BEHIND.fullmatch(c)) for c in found) >= 2
+
+
 def _places(path: Path, header: list[str], options: Options) -> tuple[list[str], dict[int, Any]]:
     """The joints in order, and for each column of a coordinate its joint and axis."""
     found = {}

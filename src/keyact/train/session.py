@@ -36,7 +36,7 @@ class Run:
     folder : its files.
     history : its epochs.
     metrics : figures of ``folder.model`` on the val split.
-    failed : a line for each video clip that could not be used.
+    failed : a line for each clip or recording that could not be used.
     """
 
     folder: RunFolder
@@ -126,9 +126,19 @@ def train(
     elif _looks(model):
         raise InputError(f"{model}: looks at the pictures; give it a folder of video clips")
     elif info.kind == "sequence":
-        if isinstance(data, Dataset) or splits is not None:
+        if isinstance(data, Dataset):
             raise InputError(f"{model}: learns from key point sequences; give their folder")
-        dataset = load_sequences(data, format)
+        if splits is not None:
+            raise InputError(
+                f"{splits}: splits of key point sequences stand in a manifest.csv in their folder, "
+                "with the columns path and split"
+            )
+
+        def leave_out(message: str) -> None:
+            failed.append(message)
+            say(f"left out: {message}")
+
+        dataset = load_sequences(data, format, report=leave_out)
     else:
         dataset = data if isinstance(data, Dataset) else load_dataset(data, format, splits=splits)
     if not resume:
