@@ -96,6 +96,10 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(demo_photo(), folder / name / "one.jpg")
     drawn.write_photos(folder / "my-data", 8)
     drawn.write_clip(folder / "clip.mp4", seconds=1.0, fps=8)
+    for i in range(10):
+        part, action = ("train", "train", "train", "test")[i // 2 % 4], drawn.ACTIONS[i % 2]
+        (folder / "clips" / part / action).mkdir(parents=True, exist_ok=True)
+        drawn.write_clip(folder / f"clips/{part}/{action}/{i}.mp4", (action,), 1.0, i, 8)
     drawn.write_sequences(folder / "my-sequences.npz", 6, frames=24)
     drawn.write_coco(folder / "annotated", folder / "annotated.json")
     (folder / "boxes.json").write_text(json.dumps({"annotated/00.jpg": [[60, 40, 300, 440]]}))
