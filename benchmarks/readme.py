@@ -66,7 +66,9 @@ def accuracy() -> str:
     held_out, flipped = pose["held-out crops"], pose["held-out crops, flip test"]
     human = _keypoint_row()
     found = people["teacher >= .5, area > 64x64"]
+    unsure = people["teacher >= .3, area > 64x64"]
     crowd = people["photos with 5+ people, area > 64x64"]
+    with_points, without = (_ablation(f"photo + person{end}") for end in (" + key points", ""))
     return _table(
         ("what", "on", "figure"),
         [
@@ -83,6 +85,10 @@ def accuracy() -> str:
             ("action of a recording of key points, top-1",
              f"Penn Action test, {penn['recordings']:,} recordings, joints by hand",
              _share(penn["top1"])),
+            ("what key points add to photo and person, top-1",
+             f"the same test, frozen features, {with_points['seeds']} seeds",
+             f"{_mean(without)} → {_mean(with_points)} (McNemar p "
+             f"{_share(float(with_points['mcnemar_p']))})"),
             ("key points, mean OKS, true boxes", "12 people of 4 COCO photos, human labels",
              human["oks_true_boxes"]),
             ("key points, mean OKS, own boxes", "the same", human["oks_detector"]),
@@ -90,9 +96,12 @@ def accuracy() -> str:
              f"{held_out['crops']:,} held-out crops",
              f"{_share(held_out['pck@0.1'])} ({_share(flipped['pck@0.1'])})"),
             ("people, recall / precision against the teacher",
-             f"{people['held-out photos']:,} held-out photos, boxes over 64 × 64 px",
+             f"{people['held-out photos']:,} held-out photos, boxes over 64 × 64 px of which the "
+             "teacher is sure (≥ .5); threshold chosen on them",
              f"{_share(found['recall'])} / {_share(found['precision'])}"),
-            ("the same in photos of 5 and more people", "the same",
+            ("the same, boxes from .3 on", "the same",
+             f"{_share(unsure['recall'])} / {_share(unsure['precision'])}"),
+            ("the same in photos of 5 and more people", "boxes from .5 on",
              f"{_share(crowd['recall'])} / {_share(crowd['precision'])}"),
         ],
     )  # fmt: skip
@@ -108,6 +117,15 @@ def _keypoint_row() -> dict[str, str]:
     """The shipped setting among the levers of the key points."""
     rows = _csv("keypoints.csv")
     return next(row for row in rows if row["lever"] == "flip" and row["value"] == "off")
+
+
+def _ablation(branches: str) -> dict[str, str]:
+    """One row of what training/keypoint_fusion/frozen.py compares."""
+    return next(r for r in _csv("keypoint_ablation.csv") if r["branches"] == branches)
+
+
+def _mean(row: dict[str, str]) -> str:
+    return _share(float(row["test_top1_mean"]))
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
