@@ -125,13 +125,13 @@ NAMES = [name for name in pose.names() if name not in pose.BACKENDS]
 
 
 def load(
-    name: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory, **options: bool
+    name: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory, **options: int
 ) -> PoseEstimator:
     if name == TINY:
         asked = str(request.getfixturevalue("tiny"))
     else:
         asked = FILES[name](factory.mktemp("files"), request) if name in FILES else name
-    return pose.load(asked, threads=1, **options)
+    return pose.load(asked, **{"threads": 1, **options})
 
 
 @pytest.fixture(scope="module", params=[TINY, *NAMES, *FILES])
@@ -206,14 +206,15 @@ def test_what_is_no_box_is_refused(
         backend(photo, boxes)
 
 
+@pytest.mark.parametrize("name", [TINY, *NAMES, *FILES])
 def test_the_number_of_threads_changes_nothing(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray
+    name: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    photo: np.ndarray,
 ) -> None:
-    for name in (TINY, "alphapose", "movenet"):
-        one = load(name, request, tmp_path_factory)
-        asked = FILES[name](tmp_path_factory.mktemp("files"), request) if name in FILES else ""
-        two = pose.load(asked or request.getfixturevalue("tiny"), threads=2)
-        np.testing.assert_allclose(two(photo, [BOX]), one(photo, [BOX]), atol=1e-3)
+    one, two = (load(name, request, tmp_path_factory, threads=n) for n in (1, 2))
+    np.testing.assert_allclose(two(photo, [BOX]), one(photo, [BOX]), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["alphapose", "mediapipe", "movenet", "rtmpose"])
