@@ -71,9 +71,12 @@ def test_few_frames_are_not_taken_for_coordinates(
     np.testing.assert_allclose(clip.keypoints[0], points, atol=1e-5)
 
 
-def test_two_people_one_after_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 1, 2, 0), (2, 3, 1, 0), (1, 2, 3, 0)])
+def test_axes_of_two_people_may_be_in_any_order(tmp_path: Path, axes: tuple[int, ...]) -> None:
     points = np.stack([made.moving("kinect20", 9), made.moving("kinect20", 9) + 1])
-    savemat(tmp_path / "clip.mat", {"d_skel": points.transpose(2, 3, 1, 0)})
+    if axes == (3, 1, 2, 0):  # (3, T, V, 2) would be three people in the plane
+        points = np.concatenate([points, points, points])[:4]
+    savemat(tmp_path / "clip.mat", {"d_skel": points.transpose(axes)})
     (clip,) = load_sequences(tmp_path)
     np.testing.assert_allclose(clip.keypoints, points, atol=1e-5)
 

@@ -18,6 +18,10 @@ _ORDERS = {
     "kinect20": ((3, 2, 1, 0, *range(4, 20)),),
 }
 
+# Where people, frames, joints and coordinates are: (M, T, V, C), ST-GCN's (C, T, V, M), and
+# (V, C, T, M) and (T, V, C, M) of MATLAB files.
+_WITH_PEOPLE = ((0, 1, 2, 3), (3, 1, 2, 0), (3, 2, 0, 1), (3, 0, 1, 2))
+
 
 def as_sequence_axes(
     values: NDArray[np.float64], where: str, layout: str | None = None
@@ -38,23 +42,20 @@ def as_sequence_axes(
     if values.ndim == 2:  # (T, V * C): a row per frame
         values = _columns(values, where, wanted)
     if values.ndim == 4:
-        one_after_other = values.shape[0] in wanted and values.shape[1] in (2, 3)
-        if one_after_other and values.shape[2] not in wanted:  # (V, C, T, M)
-            return values.transpose(3, 2, 0, 1)
-        if values.shape[3] in (2, 3):
-            return values
-        if values.shape[0] in (2, 3):  # ST-GCN's (C, T, V, M)
-            return values.transpose(3, 1, 2, 0)
-        raise InputError(f"{where}: no axis of {values.shape} holds 2 or 3 coordinates")
+        orders = [order for order in _WITH_PEOPLE if values.shape[order[3]] in (2, 3)]
+        if not orders:
+            raise InputError(f"{where}: no axis of {values.shape} holds 2 or 3 coordinates")
+        by_joints = (order for order in orders if values.shape[order[2]] in wanted)
+        return values.transpose(next(by_joints, orders[0]))
     if values.ndim != 3:
         raise InputError(f"{where}: shape {values.shape} is not frames, joints and coordinates")
-    axes = [axis for axis in (2, 1, 0) if values.shape[axis] in (2, 3)]
-    if not axes:
+    found = [axis for axis in (2, 1, 0) if values.shape[axis] in (2, 3)]
+    if not found:
         raise InputError(f"{where}: no axis of {values.shape} holds 2 or 3 coordinates")
-    coordinates = axes[0]
-    if len(axes) > 1:  # so few frames that their axis could be the coordinates
+    coordinates = found[0]
+    if len(found) > 1:  # so few frames that their axis could be the coordinates
         usual = {1: 2, 0: 1, 2: 0}  # joints in (T, V, C), (V, C, T) and (C, T, V)
-        told = (c for j, c in usual.items() if values.shape[j] in wanted and c in axes)
+        told = (c for j, c in usual.items() if values.shape[j] in wanted and c in found)
         coordinates = next(told, coordinates)
     first, second = (axis for axis in range(3) if axis != coordinates)
     is_joints = {axis: values.shape[axis] in wanted for axis in (first, second)}
