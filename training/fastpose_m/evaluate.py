@@ -9,9 +9,8 @@ from keyact.layouts import get_layout
 from keyact.pose.annotations import AREA_OF_BOX
 from keyact.pose.base import PoseEstimator
 from keyact.pose.evaluation import similarity
+from training.annotations import BELIEVED
 from training.fastpose_m import data, model
-
-BELIEVED = 0.3  # teacher's score from which its joint counts
 
 
 def peaks(maps: np.ndarray) -> np.ndarray:
