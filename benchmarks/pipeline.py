@@ -29,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keyact.machine import cpu_name
 from keyact.replacing import replacing
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, people = _stages(options)
     rows += _weight() + _start_up(options)
     setting = (
-        f"{_cpu()}, {options.threads} thread(s), Python {platform.python_version()}, "
+        f"{cpu_name()}, {options.threads} thread(s), Python {platform.python_version()}, "
         f"{len(options.photos)} photo(s), {people:.1f} people each, {options.repeats} repeats"
     )
     _print(rows, setting)
@@ -220,15 +221,6 @@ def _start_up(options: argparse.Namespace) -> list[Row]:
             took(f"import keyact; keyact.Recognizer(*{names}).warm_up()") - bare,
         ),
     ]
-
-
-def _cpu() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    model = re.search(r"model name\s*:\s*(.+)", text)
-    return model.group(1).strip() if model else platform.machine()
 
 
 def _print(rows: Sequence[Row], setting: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,3 +45,29 @@ def part_of(path: Path) -> Path:
     """
     number = zlib.crc32(path.name.encode("utf-8", "surrogateescape"))
     return path.with_name(f".part-{os.getpid()}-{number:08x}-{path.name[-_KEPT:]}")
+
+
+def same_place(path: str | Path) -> Path:
+    """What is equal for paths of the same file, also of one that is not there yet.
+
+    Letter case is ignored: it does not tell files apart on Windows and macOS.
+    """
+    return Path(str(Path(path).resolve()).casefold())
+
+
+def spare(read: Iterable[str | Path], written: Mapping[str, str | Path | None]) -> None:
+    """Refuse to write over what is read.
+
+    Parameters
+    ----------
+    read : files.
+    written : option -> file that it names, or None.
+
+    Raises
+    ------
+    KeyactError : a file is both.
+    """
+    places = {same_place(path) for path in read}
+    for option, path in written.items():
+        if path is not None and same_place(path) in places:
+            raise KeyactError(f"{path}: is to be read, so {option} must not write over it")

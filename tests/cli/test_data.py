@@ -90,6 +90,23 @@ def test_splits_are_written_used_and_checked(invoke, folder: Path) -> None:
     assert by_table.exit_code == 0 and "(manifest)" in by_table.stdout
 
 
+def test_nothing_is_written_over_what_is_read(invoke, folder: Path) -> None:
+    photo = folder / "run/00.png"
+    before = photo.read_bytes()
+    done = invoke("data", "check", folder, "--sheet", photo)
+    assert done.exit_code == 1
+    assert "--sheet must not write over it" in done.stderr
+    assert photo.read_bytes() == before
+    assert invoke("data", "split", folder).exit_code == 0
+    table = folder / "split.csv"
+    table.write_bytes(Path("splits/split.csv").read_bytes() + b"\n")
+    before = table.read_bytes()
+    done = invoke("data", "split", table, "--out", folder)
+    assert done.exit_code == 1
+    assert "--out must not write over it" in done.stderr
+    assert table.read_bytes() == before
+
+
 def test_folds_by_groups_of_the_names(invoke, folder: Path) -> None:
     done = invoke(
         "data", "split", folder, "--method", "k-fold", "--k", 3, "--group-pattern", r"(\d)\d\.png"

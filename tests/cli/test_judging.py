@@ -72,6 +72,31 @@ def test_evaluate_takes_the_split_that_is_asked_for(
 
 
 @pytest.mark.usefixtures("unillustrated")
+def test_evaluate_takes_splits_from_a_file(invoke: Invoke, data: Path, tmp_path: Path) -> None:
+    rows = ["path,label,split,group"]
+    for label in ("red", "green"):
+        rows += [f"images/{label}/{i}.png,{label},{('train', 'test')[i == 2]}," for i in range(3)]
+    (tmp_path / "split.csv").write_text("\n".join(rows) + "\n")
+    words = ("--splits", "split.csv", "--split", "test", "--json", "--resamples", 0)
+    done = invoke("evaluate", data, *TINY, *words)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 2
+
+
+@pytest.mark.usefixtures("unillustrated")
+def test_evaluate_does_not_write_over_the_predictions_it_reads(
+    invoke: Invoke, data: Path, tmp_path: Path
+) -> None:
+    assert invoke("evaluate", data, *TINY, "--resamples", 0).exit_code == 0
+    read = tmp_path / "evaluation" / "predictions.csv"
+    before = read.read_bytes()
+    done = invoke("evaluate", "--predictions", read, "--out", "evaluation")
+    assert done.exit_code == 1
+    assert "--out must not write over it" in done.stderr
+    assert read.read_bytes() == before
+
+
+@pytest.mark.usefixtures("unillustrated")
 def test_limit_takes_photos_of_every_label(invoke: Invoke, data: Path) -> None:
     done = invoke("evaluate", data, *TINY, "--json", "--resamples", 0, "--limit", 2)
     assert sorted(row["label"] for row in json.loads(done.stdout)["per_class"]) == ["green", "red"]

@@ -176,6 +176,15 @@ def test_files_say_the_same_again(method: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "new/folder").iterdir()) == names
 
 
+def test_folds_of_two_splits_are_not_mixed(tmp_path: Path) -> None:
+    data = plain(20, groups=30)
+    five = make_splits(data, "k-fold", k=5)
+    save_splits(five, tmp_path)
+    save_splits(five, tmp_path)  # the same again
+    with pytest.raises(KeyactError, match=r"has fold-4\.csv, fold-5\.csv of another split"):
+        save_splits(make_splits(data, "k-fold", k=3), tmp_path)
+
+
 def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     data = plain(20, groups=30)
     (path,) = save_splits(make_splits(data, "grouped"), tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_models import make_action
 
+from keyact.data import Sample
 from keyact.errors import KeyactError
 from keyact.evaluate import comparison
 from keyact.evaluate.comparison import compare
@@ -24,7 +26,10 @@ def latencies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Measured in no time; what was asked for is listed."""
     asked: list[str] = []
 
-    def measure(model: Any, threads: int, *, photo: Any = None, runs: int = 1) -> Latency:
+    def measure(
+        model: Any, threads: int, *, photo: Any = None, stages: Any = None, runs: int = 1
+    ) -> Latency:
+        assert photo is None or stages == ("tiny-detector", "tiny-pose")
         asked.append(f"{Path(model).stem} {threads}")
         return Latency(10.0 / threads, 12.0 / threads, 30.0 if photo else None, 100.0)
 
@@ -80,6 +85,20 @@ def test_models_are_judged_measured_and_kept(
     assert again[0] == table[0]
     assert again[1].top1 > table[1].top1
     assert len(latencies) == 6
+
+
+def test_photos_that_cannot_be_read_are_said_each_time(
+    tmp_path: Path, photos: Any, models: list[Path], latencies: list[str]
+) -> None:
+    gone = Sample(tmp_path / "gone.png", "red", photos.dataset.samples[0].split)
+    dataset = replace(photos.dataset, samples=(*photos.dataset.samples, gone))
+    told: list[str] = []
+    for count in (1, 2):
+        compare(
+            models[:1], dataset, tmp_path / "out", resamples=0, **TINY,
+            on_photo_error=lambda source, error: told.append(str(error)),
+        )  # fmt: skip
+        assert len(told) == count and "gone.png" in told[-1]
 
 
 def test_a_broken_model_is_told_and_the_others_go_on(

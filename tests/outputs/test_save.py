@@ -7,7 +7,8 @@ import pytest
 
 from keyact.errors import KeyactError
 from keyact.media import iter_frames, load_image
-from keyact.outputs import VideoWriter, same_place, save_image, unique_path
+from keyact.outputs import VideoWriter, save_image, unique_path
+from keyact.replacing import same_place
 
 PICTURE = np.full((40, 60, 3), (200, 120, 40), np.uint8)
 

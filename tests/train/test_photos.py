@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,40 @@ def test_there_is_always_something_to_choose_on(tmp_path: Path, splits: str | No
         path = tmp_path / f"{i}.bin"
         path.write_bytes(bytes([i]))
         samples.append(Sample(path, LABELS[i % 2], names[i // 2 % len(names)]))
-    samples += [Sample(tmp_path / "0.bin", "run", "test")] if splits == "train val" else []
+    if splits == "train val":
+        (tmp_path / "copy.bin").write_bytes(bytes([0]))
+        samples.append(Sample(tmp_path / "copy.bin", "run", "test"))
     said: list[str] = []
-    train, val = with_val(Dataset("d", tmp_path, tuple(samples), LABELS), 0, said.append)
+    data = with_val(Dataset("d", tmp_path, tuple(samples), LABELS), 0, said.append)
+    train, val = data.subset("train"), data.subset("val")
     assert len(train) + len(val) == 40
     assert not {s.path for s in train.samples} & {s.path for s in val.samples}
     assert set(val.targets().tolist()) == {0, 1}
-    assert bool(said) == (splits != "train val")
+    assert len(data) == len(samples)  # what is tested on is kept for the file of splits
+    assert len(said) == 1
+    assert ("warning: on two sides: copies" if splits == "train val" else "no split val") in said[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"group": "one"}, "share what they must not: group 'one'"),
+        ({"label": "run"}, "has one action"),
+        ({"split": "val"}, "no sample of sit is left to train on"),
+    ],
+)
+def test_splits_that_teach_nothing_are_refused(
+    tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    samples = []
+    for i in range(8):
+        label, split = LABELS[i % 2], ("train", "val")[i // 4]
+        (tmp_path / f"{i}.bin").write_bytes(bytes([i]))
+        sample = Sample(tmp_path / f"{i}.bin", label, split)
+        samples.append(replace(sample, **change) if label == "sit" else sample)
+    labels = tuple(sorted({str(sample.label) for sample in samples}))
+    with pytest.raises(KeyactError, match=message):
+        with_val(Dataset("d", tmp_path, tuple(samples), labels), 0, pytest.fail)
 
 
 class Doubling:

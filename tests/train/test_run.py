@@ -18,11 +18,12 @@ ROWS = [
 def test_a_run_is_not_written_over(tmp_path: Path) -> None:
     run = RunFolder.create("one", tmp_path)
     run.write_bytes(run.config, b"epochs: 1\n")
-    with pytest.raises(InputError, match="--resume"):
-        RunFolder.create("one", tmp_path)
-    with pytest.raises(InputError, match="nothing to resume"):
+    with pytest.raises(InputError, match=r"nothing to resume.*; start it without --resume"):
         RunFolder.create("one", tmp_path, resume=True)
+    assert RunFolder.create("one", tmp_path) == run  # stopped before there was anything to lose
     run.checkpoint.write_bytes(b"")
+    with pytest.raises(InputError, match="go on with --resume"):
+        RunFolder.create("one", tmp_path)
     assert RunFolder.create("one", tmp_path, resume=True) == run
 
 

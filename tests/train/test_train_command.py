@@ -65,13 +65,14 @@ def test_train_stop_resume_and_predict(data: Path, tmp_path: Path) -> None:
     settings = ("--set", "rate=0.01", "--set", "warmup_steps=2", "--set", "augment.colour=0.1",
                 "--set", "freeze=null", "--set", "label_smoothing=0")  # fmt: skip
     code, said = run(*common, *settings, "--name", "whole", "--epochs", 3)
-    assert code == 0, said
+    assert code == 1, said  # a photo was broken
+    assert "1 files or recordings could not be used" in said
     assert "left out" in said
     assert "broken.png" in said
     whole = tmp_path / "whole"
     assert {path.name for path in whole.iterdir()} >= {
         "config.yaml", "environment.json", "log.csv", "curves.png", "best.weights.h5",
-        "checkpoint.npz", "model.onnx", "model.json", "metrics.json",
+        "checkpoint.npz", "model.onnx", "model.json", "metrics.json", "split.csv",
     }  # fmt: skip
 
     # The same training, stopped after its first epoch and resumed.
@@ -88,8 +89,12 @@ def test_train_stop_resume_and_predict(data: Path, tmp_path: Path) -> None:
         )  # fmt: skip
     broken = tmp_path / "broken"
     assert not (broken / "model.onnx").exists()
-    code, said = run("train", data, "--runs", tmp_path, "--name", "broken", "--resume")
-    assert code == 0, said
+    resume = ("--runs", tmp_path, "--name", "broken", "--resume")
+    for other_data in ((data / "val",), (data, "--splits", whole / "split.csv")):
+        code, said = run("train", *other_data, *resume)
+        assert code == 1 and "was begun with" in said
+    code, said = run("train", data, *resume)
+    assert code == 1, said
     one, other = log(whole), log(broken)
     assert len(one) == len(other) == 3
     for row, again in zip(one, other, strict=True):
@@ -116,7 +121,7 @@ def test_trees_and_frozen_features(data: Path, tmp_path: Path, model: str) -> No
     code, said = run(
         "train", data, "--model", model, "--runs", tmp_path, "--name", "one", *SMALL, *extra
     )
-    assert code == 0, said
+    assert code == 1 and "broken.png" in said
     metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
     assert 0 <= metrics["top1"] <= 1
     recognizer = keyact.Recognizer(tmp_path / "one" / "model.onnx", detector="whole-image")
@@ -127,7 +132,7 @@ def test_trees_and_frozen_features(data: Path, tmp_path: Path, model: str) -> No
 
         assert eyes_of(tmp_path / "one" / "model.onnx").load().width == 3 * 1280 + 256 + 192
         code, said = run("train", data, "--runs", tmp_path, "--name", "one", "--resume")
-        assert code == 0, said
+        assert code == 1 and "broken.png" in said
 
 
 @pytest.mark.parametrize(

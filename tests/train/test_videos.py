@@ -83,7 +83,7 @@ def test_from_clips_to_a_timeline(
     monkeypatch.setattr("keyact.train.run.draw_curves", lambda rows, path: path.touch())
     model = ("--model", "keypoint-fusion-temporal")
     said = run("train", data, *options, *model, "--name", "fused", *SMALL, code=1)
-    assert "broken.mkv" in said.stderr and "1 recordings could not be used" in said.stderr
+    assert "broken.mkv" in said.stderr and "1 files or recordings could not be used" in said.stderr
     assert "12 recordings to learn from, 6 to choose on, 3 actions" in said.stderr
     assert "keyact predict CLIP --model runs/fused/model.onnx" in said.stdout
     assert len(seen) == 19  # none of the test part

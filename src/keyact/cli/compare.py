@@ -19,6 +19,7 @@ from keyact.cli.judging import (
     Resamples,
     Seed,
     Split,
+    Splits,
     bars,
     labelled,
 )
@@ -44,6 +45,7 @@ def compare(
         Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Where the report goes.")
     ] = Path("comparison"),
     format: Format = None,
+    splits: Splits = None,
     split: Split = None,
     robust: Annotated[
         bool,
@@ -85,7 +87,7 @@ def compare(
         from keyact.evaluate.perturbations import CORRUPTIONS
         from keyact.evaluate.robustness import measure_robustness
 
-        dataset, _ = labelled(data, format, split, limit, seed)
+        dataset, _ = labelled(data, format, splits, split, limit, seed, messages)
         with bars(messages) as progress:
 
             def bear(model: str) -> Robustness:

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keyact.cli.options import Detector, Pose
-from keyact.cli.terminal import FAILED, complain, console, one_line_errors
-from keyact.replacing import replacing
+from keyact.cli.terminal import FAILED, complain_of_many, console, one_line_errors
+from keyact.replacing import replacing, spare
 
 if TYPE_CHECKING:
     from keyact.data import Dataset
@@ -22,8 +22,6 @@ app = typer.Typer(
     help="Check and split labelled photos and clips.", no_args_is_help=True, add_completion=False
 )
 
-MAX_SHOWN = 20
-"""Errors, and warnings, that are printed; the JSON report has all."""
 MAX_ROWS = 60
 
 Source = Annotated[
@@ -111,6 +109,10 @@ def check(
             from keyact.data.splits import read_split
 
             dataset = read_split(dataset, splits, refuse=False)
+        spare(
+            [source, *(sample.path for sample in dataset.samples), *([splits] if splits else [])],
+            {"--sheet": sheet, "--json": None if json_to == "-" else json_to},
+        )
         pictures = ContactSheet(dataset) if sheet is not None else None
         report = run(
             dataset,
@@ -180,6 +182,8 @@ def split(
             grouped = any(sample.group is not None for sample in dataset.samples)
             method = "grouped" if grouped else "stratified"
         folds = splits.make_splits(dataset, method, k=k, val=val, test=test, seed=seed)
+        for name in splits.file_names(len(folds)):
+            spare([source], {"--out": out / name})
         paths = splits.save_splits(folds, out)
         _tell_problems(dataset.problems[before:], "")
         table = Table("File", "Train", "Val", "Test", box=None)
@@ -251,8 +255,4 @@ def _print(dataset: Dataset, report: Report, *, to_stderr: bool) -> None:
 
 
 def _tell_problems(lines: Any, start: str) -> None:
-    messages = console(stderr=True)
-    for line in lines[:MAX_SHOWN]:
-        complain(f"{start}{line}", messages)
-    if len(lines) > MAX_SHOWN:
-        complain(f"... and {len(lines) - MAX_SHOWN} more; --json FILE has all", messages)
+    complain_of_many(lines, console(stderr=True), start, "; --json FILE has all")

@@ -20,12 +20,14 @@ from keyact.cli.judging import (
     Resamples,
     Seed,
     Split,
+    Splits,
     bars,
     labelled,
 )
 from keyact.cli.options import Detector, Model, Pose
 from keyact.cli.terminal import FAILED, console, one_line_errors
 from keyact.errors import InputError
+from keyact.replacing import spare
 
 if TYPE_CHECKING:
     from keyact.action.clips import ClipModel
@@ -58,6 +60,7 @@ def evaluate(
         Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Where the report goes.")
     ] = Path("evaluation"),
     format: Format = None,
+    splits: Splits = None,
     split: Split = None,
     against: Annotated[
         list[str] | None,
@@ -115,10 +118,12 @@ def evaluate(
 
         others: list[judging.Predictions] = []
         if predictions is not None:
+            for name in ("predictions.npz", "predictions.csv"):
+                spare([predictions], {"--out": out / name})
             found, split = judging.load_predictions(predictions), None
         elif is_sequence_network(model):
             wanted = _Wanted(
-                str(data), format, split, limit, only_known, detector, pose, every, jobs
+                str(data), format, splits, split, limit, only_known, detector, pose, every, jobs
             )
             with bars(messages) as progress:
                 split, (found, *others) = _on_sequences(
@@ -133,7 +138,7 @@ def evaluate(
             jobs = jobs or os.cpu_count() or 1
             threads = 1 if jobs > 1 else None
             models = [action.load(name, threads=threads) for name in (model, *(against or ()))]
-            dataset, split = labelled(str(data), format, split, limit, seed)
+            dataset, split = labelled(str(data), format, splits, split, limit, seed, messages)
             made: list[judging.Predictions] = []
             with bars(messages) as progress:
                 for one in models:
@@ -170,6 +175,7 @@ def evaluate(
 class _Wanted(NamedTuple):
     data: str
     format: str | None
+    splits: Path | None
     split: str | None
     limit: int | None
     only_known: bool
@@ -187,10 +193,13 @@ def _on_sequences(
     from keyact.data.kinds import kind_of
     from keyact.evaluate.sequences import of_split, predict_sequences
     from keyact.sequences import load_sequences
+    from keyact.sequences.load import refuse_splits
 
     models = [ClipModel(name) for name in names]
     if kind_of(wanted.data, wanted.format) == "videos":
         return _on_clips(models, wanted, failures, progress)
+
+    refuse_splits(wanted.splits)
 
     def left_out(message: str) -> None:
         failures(str(wanted.data), InputError(message))
@@ -218,7 +227,7 @@ def _on_clips(
     from keyact.data.recordings import load_recordings
     from keyact.evaluate.sequences import of_split, predict_sequences
 
-    dataset = load_dataset(wanted.data, wanted.format).labelled()
+    dataset = load_dataset(wanted.data, wanted.format, splits=wanted.splits).labelled()
     samples, split = of_split(dataset.samples, wanted.split)
     clips = replace(dataset, samples=tuple(_some(samples, wanted.limit)))
     made: list[Predictions] = []

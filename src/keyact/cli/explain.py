@@ -51,8 +51,9 @@ def explain(
         from keyact.evaluate.explanation_picture import EXPLANATION, save_explanation
         from keyact.layouts import convert
         from keyact.media import find_media
-        from keyact.outputs import same_place, unique_path
+        from keyact.outputs import unique_path
         from keyact.recognizer import Recognizer
+        from keyact.replacing import same_place
 
         jobs = jobs or os.cpu_count() or 1
         judge = action.load(model, threads=1 if jobs > 1 else None)

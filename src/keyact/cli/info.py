@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from rich.text import Text
 import keyact
 from keyact import weights
 from keyact.cli.terminal import FAILED, complain, console, one_line_errors
+from keyact.machine import usable_cpus
 
 _PACKAGES = (
     "numpy",
@@ -58,7 +58,7 @@ def _facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "providers": onnxruntime.get_available_providers(),
-        "threads": _usable_cpus(),
+        "threads": usable_cpus(),
         "user_models": str(weights.user_models_dir()),
         "weights": [_weights(entry) for entry in weights.entries()],
     }
@@ -81,13 +81,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _usable_cpus() -> int:
-    """CPUs this process may use, which a container or ``taskset`` can make fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _print(facts: dict[str, Any]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.console import Console
 
-from keyact.cli.terminal import complain_of, progress_bar
+from keyact.cli.terminal import complain_of, complain_of_many, progress_bar
 from keyact.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,15 @@ Split: TypeAlias = Annotated[
         "--split",
         help="train, val, test or all. Without it: val, or where there is none test (of sequences) "
         "or everything.",
+    ),
+]
+Splits: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--splits",
+        metavar="FILE",
+        dir_okay=False,
+        help="Splits of DATA: a file of `keyact data split`, or split.csv of a run.",
     ),
 ]
 Limit: TypeAlias = Annotated[
@@ -50,9 +60,17 @@ ProgressOf: TypeAlias = Callable[[str], Callable[[int, int], None]]
 
 
 def labelled(
-    data: str, format: str | None, split: str | None, limit: int | None, seed: int
+    data: str,
+    format: str | None,
+    splits: Path | None,
+    split: str | None,
+    limit: int | None,
+    seed: int,
+    messages: Console,
 ) -> tuple[Dataset, str | None]:
     """The photos that the options ask for, and the name of their split.
+
+    What of the data could not be used is told.
 
     Raises
     ------
@@ -60,7 +78,8 @@ def labelled(
     """
     from keyact.data import load_dataset
 
-    dataset = load_dataset(data, format)
+    dataset = load_dataset(data, format, splits=splits)
+    complain_of_many(dataset.problems, messages)
     if split is None and any(sample.split for sample in dataset.samples):
         split = "val"
     elif split == "all":

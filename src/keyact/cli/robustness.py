@@ -17,6 +17,7 @@ from keyact.cli.judging import (
     OnlyKnown,
     Seed,
     Split,
+    Splits,
     bars,
     labelled,
 )
@@ -34,6 +35,7 @@ def robustness(
         Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Where the report goes.")
     ] = Path("robustness"),
     format: Format = None,
+    splits: Splits = None,
     split: Split = None,
     perturbations: Annotated[
         list[str] | None,
@@ -93,7 +95,7 @@ def robustness(
         from keyact.evaluate.robustness_report import Robustness, save_robustness
 
         other = None if baseline is None else Robustness.load(baseline)
-        dataset, _ = labelled(data, format, split, limit, seed)
+        dataset, _ = labelled(data, format, splits, split, limit, seed, messages)
         with bars(messages) as progress:
             found = measure_robustness(
                 model,

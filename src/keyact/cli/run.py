@@ -34,11 +34,11 @@ from keyact.outputs import (
     SaveError,
     VideoWriter,
     annotate,
-    same_place,
     save_image,
     unique_path,
 )
 from keyact.outputs.stream import LineStream
+from keyact.replacing import same_place, spare
 
 if TYPE_CHECKING:
     from keyact.recognizer import Recognizer
@@ -85,10 +85,7 @@ class Outputs:
         ------
         KeyactError : a file is both, or there can be no such folder.
         """
-        read = {same_place(item.path) for item in items}
-        for option, path in self._files().items():
-            if same_place(path) in read:
-                raise KeyactError(f"{path}: is to be read, so {option} must not write over it")
+        spare((item.path for item in items), self._files())
         if self.save is not None:
             try:
                 self.save.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -23,6 +23,8 @@ from keyact.errors import KeyactError, UnknownNameError
 
 FAILED = 1  # some input or a weight file could not be used
 USAGE = 2
+MAX_SHOWN = 20
+"""Lines of one kind that are printed where there may be thousands."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -44,6 +46,14 @@ def complain_of(source: str, error: KeyactError, to: Console | None = None) -> N
     """`complain` of an input, its name first if the error does not say it."""
     text = str(error)
     complain(text if source in text else f"{source}: {text}", to)
+
+
+def complain_of_many(lines: Sequence[str], to: Console, start: str = "", rest: str = "") -> None:
+    """`complain` of the first of many lines, and say how many more there are."""
+    for line in lines[:MAX_SHOWN]:
+        complain(f"{start}{line}", to)
+    if len(lines) > MAX_SHOWN:
+        complain(f"... and {len(lines) - MAX_SHOWN} more{rest}", to)
 
 
 def pin_opencv(threads: int | None) -> None:

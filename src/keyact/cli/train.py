@@ -147,7 +147,7 @@ def train(
         ):
             out.print(line, markup=False, soft_wrap=True)
         if done.failed:
-            complain(f"{len(done.failed)} recordings could not be used", messages)
+            complain(f"{len(done.failed)} files or recordings could not be used", messages)
             raise typer.Exit(FAILED)
 
 

@@ -103,7 +103,7 @@ def make_splits(
         for i, name in zip(use.tolist(), names.tolist(), strict=True):
             split[i] = name
         fold = with_splits(dataset, split)
-        _every_label_is_learnt(fold)
+        every_label_is_learnt(fold)
         refuse_leaks(fold, duplicates)
         folds.append(fold)
     return folds
@@ -134,16 +134,33 @@ def drop_leaks(dataset: Dataset) -> Dataset:
     return with_splits(replace(dataset, problems=(*dataset.problems, *problems)), kept_in)
 
 
+def file_names(folds: int) -> list[str]:
+    """Of the files that `save_splits` writes."""
+    if folds == 1:
+        return ["split.csv"]
+    width = len(str(folds))
+    return [f"fold-{number:0{width}}.csv" for number in range(1, folds + 1)]
+
+
 def save_splits(folds: Sequence[Dataset], folder: str | Path) -> list[Path]:
     """Write ``split.csv``, or ``fold-1.csv`` and so on: manifests of path, label, split and group.
 
     Paths are told from the data set's folder, so a file is read back with
     ``load_dataset(DATA, splits=FILE)`` and is also a manifest of its own, with ``root=DATA``.
+
+    Raises
+    ------
+    KeyactError : the folder has folds of another split, or cannot be written.
     """
-    width = len(str(len(folds)))
+    names = file_names(len(folds))
+    if len(folds) > 1:
+        stale = sorted({p.name for p in Path(folder).glob("fold-*.csv")} - set(names))
+        if stale:
+            raise KeyactError(
+                f"{folder}: has {', '.join(stale[:3])} of another split in it; take another folder"
+            )
     paths = []
-    for number, fold in enumerate(folds, 1):
-        name = "split.csv" if len(folds) == 1 else f"fold-{number:0{width}}.csv"
+    for name, fold in zip(names, folds, strict=True):
         boxes = any(sample.box for sample in fold.samples)
         target = Path(folder) / name
         with replacing(target) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -323,7 +340,13 @@ def _ties(
     return np.array([top(i) for i in range(len(parent))], np.intp)
 
 
-def _every_label_is_learnt(fold: Dataset) -> None:
+def every_label_is_learnt(fold: Dataset) -> None:
+    """Refuse splits with an action that nothing is left to learn from.
+
+    Raises
+    ------
+    KeyactError : names the actions.
+    """
     learnt = {sample.label for sample in fold.samples if sample.split == "train"}
     tested = {sample.label for sample in fold.samples if sample.split}
     missing = sorted(str(label) for label in tested - learnt)

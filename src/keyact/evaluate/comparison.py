@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,13 @@ from keyact.data.people import find_people
 from keyact.errors import InputError, KeyactError
 from keyact.evaluate import metrics
 from keyact.evaluate.comparison_report import Compared
-from keyact.evaluate.cost import RUNS, measure_latency, measure_size, usable_cpus
+from keyact.evaluate.cost import RUNS, measure_latency, measure_size
 from keyact.evaluate.identity import dataset_identity, fingerprint, model_identity, stage_identities
 from keyact.evaluate.output import write_json
 from keyact.evaluate.predict import known_samples, photos_of, predict_dataset
-from keyact.evaluate.predictions import Predictions, load_predictions
+from keyact.evaluate.predictions import Predictions, load_predictions, told_again
 from keyact.evaluate.significance import bootstrap, mcnemar
+from keyact.machine import cpu_name, usable_cpus
 
 if TYPE_CHECKING:
     from keyact.data.progress import Progress
@@ -95,7 +95,7 @@ def compare(
             found = _predictions(
                 model, name, dataset, stages, cache, jobs, only_known, on_photo_error, told(name)
             )
-            cost = _cost(model, _typical(found), cache, runs)
+            cost = _cost(model, _typical(found), stages, cache, runs)
             borne = None if robustness is None else robustness(str(model))
             first, first_robustness = first or found, first_robustness or borne
             table.append(_row(name, found, cost, borne, first, first_robustness, resamples, seed))
@@ -144,7 +144,9 @@ def _predictions(
     )
     path = cache / f"predictions-{settings}.npz"
     if path.is_file():
-        return replace(load_predictions(path), model=name)
+        kept = load_predictions(path)
+        told_again(kept, on_error)
+        return replace(kept, model=name)
     made = predict_dataset(
         loaded,
         known,
@@ -164,9 +166,13 @@ def _typical(predictions: Predictions) -> Path | None:
     return Path(predictions.paths[rows[0]])
 
 
-def _cost(model: str | Path, photo: Path | None, cache: Path, runs: int) -> Cost:
+def _cost(
+    model: str | Path, photo: Path | None, stages: tuple[str, str], cache: Path, runs: int
+) -> Cost:
     cpus = usable_cpus()
-    settings = fingerprint(model_identity(model), str(photo), runs, cpus, platform.machine())
+    settings = fingerprint(
+        model_identity(model), *stage_identities(*stages), str(photo), runs, cpus, cpu_name()
+    )
     path = cache / f"cost-{settings}.json"
     if path.is_file():
         try:
@@ -174,7 +180,7 @@ def _cost(model: str | Path, photo: Path | None, cache: Path, runs: int) -> Cost
         except ValidationError as error:
             raise InputError(f"{path}: not a measured cost; delete it ({error})") from None
     size = measure_size(model)
-    one = measure_latency(model, 1, photo=photo, runs=runs)
+    one = measure_latency(model, 1, photo=photo, stages=stages, runs=runs)
     two = measure_latency(model, 2, runs=runs) if cpus > 1 else None
     found = Cost(
         **size._asdict(),

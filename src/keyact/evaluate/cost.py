@@ -160,13 +160,19 @@ _COUNTED = {
 
 
 def measure_latency(
-    model: str | Path, threads: int, *, photo: Path | None = None, runs: int = RUNS
+    model: str | Path,
+    threads: int,
+    *,
+    photo: Path | None = None,
+    stages: tuple[str, str] = ("persondet-m", "fastpose-m"),
+    runs: int = RUNS,
 ) -> Latency:
     """Time and memory of an action model in a fresh process with that many CPU threads.
 
     Parameters
     ----------
     photo : a real photo for the time of the whole pipeline.
+    stages : its detector and pose backend.
     runs : after a warm-up.
 
     Raises
@@ -175,7 +181,9 @@ def measure_latency(
     """
     command = [sys.executable, "-m", "keyact.evaluate.latency", str(model)]
     command += ["--threads", str(threads), "--runs", str(runs)]
-    command += [] if photo is None else ["--photo", str(photo)]
+    if photo is not None:
+        detector, pose = stages
+        command += ["--photo", str(photo), "--detector", detector, "--pose", pose]
     pinned = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     try:
         done = subprocess.run(
@@ -192,10 +200,3 @@ def measure_latency(
         said = done.stderr.strip().splitlines() or ["no message"]
         raise KeyactError(f"{model}: latency could not be measured: {said[-1]}")
     return Latency(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use, which a container can make fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

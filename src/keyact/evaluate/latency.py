@@ -25,6 +25,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=60)
     parser.add_argument("--photo", type=Path)
+    parser.add_argument("--detector", default="persondet-m")
+    parser.add_argument("--pose", default="fastpose-m")
     options = parser.parse_args()
     _pin(options.threads)
 
@@ -48,7 +50,7 @@ def main() -> None:
     }
     if options.photo is not None:
         photo = load_image(options.photo)
-        recognizer = Recognizer(model, threads=options.threads)
+        recognizer = Recognizer(model, options.pose, options.detector, threads=options.threads)
         times = _milliseconds(lambda: recognizer(photo), options.runs)
         found["photo_p50"] = round(float(np.percentile(times, 50)), 3)
     print(json.dumps(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,11 @@ def _column(texts: list[str]) -> NDArray[Any]:
         except ValueError:
             continue
     return np.array(texts, str)
+
+
+def told_again(kept: Predictions, on_error: Callable[[str, InputError], None] | None) -> None:
+    """Say of predictions that were kept, too, which photos are not among them."""
+    if on_error is None:
+        return
+    for path in kept.failed:
+        on_error(path, InputError(f"{path}: could not be read when this was measured"))

@@ -38,7 +38,7 @@ from keyact.evaluate.perturbations import (
     within_boxes,
 )
 from keyact.evaluate.predict import Photo, judge, known_samples, photos_of
-from keyact.evaluate.predictions import Predictions, load_predictions
+from keyact.evaluate.predictions import Predictions, load_predictions, told_again
 from keyact.evaluate.robustness_report import Condition, Robustness
 from keyact.layouts import convert
 from keyact.media.image import load_image
@@ -115,7 +115,9 @@ def measure_robustness(
     def kept(name: str, photos: Callable[[], Iterator[Photo]]) -> Predictions:
         path = cache / f"{name}.npz"
         if path.is_file():
-            return load_predictions(path)
+            old = load_predictions(path)
+            told_again(old, run.complain)
+            return old
         made = judge(
             loaded,
             known,

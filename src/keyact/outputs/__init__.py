@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyact.outputs.csv_table import CsvWriter
 from keyact.outputs.draw import annotate, label_text
 from keyact.outputs.json_lines import JsonLinesWriter
-from keyact.outputs.save import SaveError, VideoWriter, same_place, save_image, unique_path
+from keyact.outputs.save import SaveError, VideoWriter, save_image, unique_path
 from keyact.outputs.timeline_picture import draw_timeline
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "annotate",
     "draw_timeline",
     "label_text",
-    "same_place",
     "save_image",
     "unique_path",
 ]

@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from keyact.errors import KeyactError
 from keyact.outputs.audio import AudioTrack
-from keyact.replacing import part_of, replacing
+from keyact.replacing import part_of, replacing, same_place
 
 if TYPE_CHECKING:
     import av
@@ -84,8 +84,8 @@ def unique_path(folder: str | Path, source: str | Path, suffix: str, taken: set[
         Suffix of the copy, such as ``".jpg"``.
     taken : set of Path
         Names given so far in this run, and files that must not be written over, as
-        :func:`same_place` gives them; the new one is added. Photos of the same name from
-        different folders thus get ``-2``, ``-3`` and so on.
+        :func:`keyact.replacing.same_place` gives them; the new one is added. Photos of the same
+        name from different folders thus get ``-2``, ``-3`` and so on.
 
     Returns
     -------
@@ -101,14 +101,6 @@ def unique_path(folder: str | Path, source: str | Path, suffix: str, taken: set[
             taken.add(place)
             return path
         number += 1
-
-
-def same_place(path: str | Path) -> Path:
-    """What is equal for paths of the same file, also of one that is not there yet.
-
-    Letter case is ignored: it does not tell files apart on Windows and macOS.
-    """
-    return Path(str(Path(path).resolve()).casefold())
 
 
 class VideoWriter:

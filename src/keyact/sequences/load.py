@@ -80,6 +80,20 @@ def load_sequences(source: str | Path, format: str | None = None, **options: Any
     return entry.together(sequences)
 
 
+def refuse_splits(file: str | Path | None) -> None:
+    """Splits in a file of their own are of photos and clips.
+
+    Raises
+    ------
+    InputError : there is such a file; the message says where these splits stand.
+    """
+    if file is not None:
+        raise InputError(
+            f"{file}: splits of key point sequences stand in a manifest.csv in their folder, "
+            "with the columns path and split"
+        )
+
+
 def detect_format(path: Path) -> SequenceFormat:
     """The format of a file, or of most files of a folder.
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from keyact import action, models
 from keyact.action.keypoint_fusion import KeypointFusion
 from keyact.data import Dataset
+from keyact.data.leakage import exact_duplicates, find_leaks, refuse_leaks
 from keyact.data.people import find_people
 from keyact.data.progress import track
-from keyact.data.splits import make_splits
+from keyact.data.splits import every_label_is_learnt, make_splits, save_splits
 from keyact.errors import InputError, KeyactError
 from keyact.media.image import load_image
 from keyact.replacing import replacing
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 SIZE = 224  # of crops, for models that see key points alone
 VAL_SHARE = 0.2  # of a data set without a val split
+MAX_SHOWN = 20  # of what the data set says is wrong with it
 
 Cache = str | Path | Literal[False] | None
 Report = Callable[[str], None]
@@ -64,20 +66,27 @@ def run_photos(
     progress: bool = False,
     say: Report = lambda line: None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> tuple[History, dict[str, float]]:
+) -> tuple[History, dict[str, float], list[str]]:
     """Train, export and calibrate; everything is written to ``run``.
 
     Returns
     -------
-    what happened in the epochs, and the figures of the exported file on val.
+    what happened in the epochs, the figures of the exported file on val, and a line for each
+    photo that could not be read.
     """
+    for problem in dataset.problems[:MAX_SHOWN]:
+        say(f"left out: {problem}")
+    if len(dataset.problems) > MAX_SHOWN:
+        say(f"... and {len(dataset.problems) - MAX_SHOWN} more; keyact data check says all")
+    dataset = with_val(dataset, config.seed, say)
+    save_splits([dataset], run.root)
     train, val = (
-        _photos(part, dataset.labels, config, detector, pose, cache, progress)
-        for part in with_val(dataset, config.seed, say)
+        _photos(dataset.subset(part), dataset.labels, config, detector, pose, cache, progress)
+        for part in ("train", "val")
     )
-    for photos in (train, val):
-        for problem in photos.problems:
-            say(f"left out: {problem}")
+    failed = [problem for photos in (train, val) for problem in photos.problems]
+    for problem in failed:
+        say(f"left out: {problem}")
     say(f"{len(train)} photos to learn from, {len(val)} to choose on, {len(train.names)} actions")
     taught = teach(config.teacher, train, progress) if config.teacher else None
     info = models.get_model(model)
@@ -92,21 +101,37 @@ def run_photos(
         history = _epochs(model, train, val, config, run, taught, about, cache, resume, progress,
                           on_epoch)  # fmt: skip
         export(run)
-    return history, finish(run, val, progress)
+    return history, finish(run, val, progress), failed
 
 
-def with_val(dataset: Dataset, seed: int, say: Report) -> tuple[Dataset, Dataset]:
-    """What to train and what to choose on; a share of the former where there is no val split."""
+def with_val(dataset: Dataset, seed: int, say: Report) -> Dataset:
+    """The labelled photos in train, val and perhaps test.
+
+    Where there is no split val, a share of what is not test is held out.
+
+    Raises
+    ------
+    LeakageError : a group, or one photo, is on two of the data set's own sides. Copies of a file
+        are only told: public data sets have them.
+    KeyactError : there is nothing to tell apart, or nothing to learn some action from.
+    """
     dataset = dataset.labelled()
+    if len({sample.label for sample in dataset.samples}) < 2:
+        raise KeyactError(f"{dataset.name}: has one action, {dataset.labels[0]}; a model needs two")
+    refuse_leaks(dataset, [])
     splits = {sample.split for sample in dataset.samples}
     if "val" in splits and "train" in splits:
-        return dataset.subset("train"), dataset.subset("val")
+        for leak in find_leaks(dataset, exact_duplicates(s.path for s in dataset.samples)):
+            say(f"warning: on two sides: {leak}; keyact data split --method official --drop-leaks")
+        every_label_is_learnt(dataset)
+        return dataset
     rest = replace(dataset, samples=tuple(s for s in dataset.samples if s.split != "test"))
     grouped = any(sample.group for sample in rest.samples)
     method = "grouped" if grouped else "stratified"
     say(f"{dataset.name}: no split val, so {VAL_SHARE:.0%} of the training photos are held out")
     (fold,) = make_splits(rest, method, val=VAL_SHARE, test=0.0, seed=seed)
-    return fold.subset("train"), fold.subset("val")
+    tested = tuple(sample for sample in dataset.samples if sample.split == "test")
+    return replace(fold, samples=(*fold.samples, *tested))
 
 
 def _photos(

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from keyact.errors import InputError
+from keyact.machine import cpu_name
 from keyact.replacing import replacing
 
 PACKAGES = ("keyact", "keras", "tensorflow", "jax", "torch", "numpy", "scikit-learn", "onnx",
@@ -62,10 +63,14 @@ class RunFolder:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", name):
             raise InputError(f"{name!r} is no name for a run: use letters, digits and . _ + -")
         run = cls(Path(parent) / name)
-        if run.config.exists() and not resume:
+        begun = run.checkpoint.exists() or run.model.exists()  # else there is nothing to lose
+        if run.config.exists() and begun and not resume:
             raise InputError(f"{run.root}: exists; go on with --resume, or take another --name")
         if resume and not run.checkpoint.exists():
-            raise InputError(f"{run.root}: nothing to resume: it has no {run.checkpoint.name}")
+            raise InputError(
+                f"{run.root}: nothing to resume: it has no {run.checkpoint.name}; start it without "
+                "--resume"
+            )
         return run
 
     @property
@@ -170,22 +175,13 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cpus": os.cpu_count(),
         "backend": sys.modules["keras"].backend.backend() if "keras" in sys.modules else None,
         "threads": {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")},
         "packages": versions,
         "commit": _commit(),
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _commit() -> str | None:

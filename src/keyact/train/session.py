@@ -15,6 +15,7 @@ from keyact.data.base import extra
 from keyact.data.kinds import kind_of
 from keyact.errors import InputError
 from keyact.sequences import Sequence, load_sequences
+from keyact.sequences.load import refuse_splits
 from keyact.train.config import TrainConfig, load_config, read_settings
 from keyact.train.engine import History
 from keyact.train.kinds import SEQUENCE_MODEL, default_model
@@ -36,7 +37,7 @@ class Run:
     folder : its files.
     history : its epochs.
     metrics : figures of ``folder.model`` on the val split.
-    failed : a line for each clip or recording that could not be used.
+    failed : a line for each photo, clip or recording that could not be used.
     """
 
     folder: RunFolder
@@ -104,6 +105,7 @@ def train(
         folder = RunFolder.create(name, runs, resume=True)
         chosen, asked = _resumed(folder, settings)
         model, detector, pose = (asked[key] for key in ("model", "detector", "pose"))
+        splits = _same_data(folder, asked, data, splits)
         info = models.get_model(model)
     else:
         chosen = _chosen(model, config, settings)
@@ -128,11 +130,7 @@ def train(
     elif info.kind == "sequence":
         if isinstance(data, Dataset):
             raise InputError(f"{model}: learns from key point sequences; give their folder")
-        if splits is not None:
-            raise InputError(
-                f"{splits}: splits of key point sequences stand in a manifest.csv in their folder, "
-                "with the columns path and split"
-            )
+        refuse_splits(splits)
 
         def leave_out(message: str) -> None:
             failed.append(message)
@@ -145,7 +143,8 @@ def train(
         name = name or f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
         folder = RunFolder.create(name, runs)
         source = data.root if isinstance(data, Dataset) else data
-        asked = {"model": model, "data": str(source), "detector": detector, "pose": pose}
+        asked = {"model": model, "data": _place(source), "detector": detector, "pose": pose}
+        asked |= {"splits": _place(splits)} if splits is not None else {}
         folder.write_bytes(folder.config, chosen.dump(asked).encode())
     say(f"run: {folder.root}")
     if not isinstance(dataset, Dataset):
@@ -157,7 +156,7 @@ def train(
         return Run(folder, history, metrics, tuple(failed))
     from keyact.train.photo_run import run_photos
 
-    history, metrics = run_photos(
+    history, metrics, failed = run_photos(
         dataset,
         model,
         chosen,
@@ -170,7 +169,7 @@ def train(
         say=say,
         on_epoch=on_epoch,
     )
-    return Run(folder, history, metrics)
+    return Run(folder, history, metrics, tuple(failed))
 
 
 def _followed(
@@ -213,6 +212,32 @@ def _followed(
         progress=progress,
     )
     return recordings, eyes, failed
+
+
+def _place(path: str | Path) -> str:
+    return Path(path).expanduser().resolve().as_posix()
+
+
+def _same_data(
+    folder: RunFolder, asked: Mapping[str, str], data: object, splits: str | Path | None
+) -> str | Path | None:
+    """The splits that a run goes on with: of other data its result would be neither's.
+
+    Raises
+    ------
+    InputError : it was begun with other data or other splits.
+    """
+    source = data.root if isinstance(data, Dataset) else data
+    begun = asked.get("data")
+    if isinstance(source, (str, Path)) and begun not in (None, str(source), _place(source)):
+        raise InputError(f"{folder.root}: was begun with the data {begun}, not {source}")
+    before = asked.get("splits")
+    if splits is not None and (before is None or _place(splits) != before):
+        raise InputError(
+            f"{folder.root}: was begun with {f'the splits {before}' if before else 'no splits'}, "
+            f"not {splits}"
+        )
+    return before
 
 
 def _looks(model: str) -> bool:
