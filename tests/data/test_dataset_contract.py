@@ -279,6 +279,8 @@ def test_a_parquet_manifest_says_the_same_as_csv(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("file,label\na.jpg,run\n", "has no column path"),
+        ("path,label,splt\na.jpg,run,train\n", "has a column 'splt'; call it 'split'"),
+        ("path,label,grp\na.jpg,run,one\n", "has a column 'grp'; call it 'group'"),
         ("path,label\n", "has no photos that could be used"),
         ("path,label\na\x00b.jpg,run\n", "no photos that could be used|not a CSV table"),
         ("", "has no column path and no column label"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from keyact.data.base import MAX_SAMPLES, MAX_TABLE_BYTES, extra
@@ -14,6 +15,8 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 
 _DELIMITERS = ",;\t"
 _PARQUET_BATCH = 10_000
+_SHORT = 3  # letters of a name that is too short to be misspelled
+_ALIKE = 0.74  # difflib's ratio: grp is group
 
 
 def read_table(
@@ -33,7 +36,8 @@ def read_table(
 
     Raises
     ------
-    InputError : no such file, too large, not a table, or without a required column.
+    InputError : no such file, too large, not a table, without a required column, or with one
+        that is nearly called as another should be.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
         yield from _parquet(path, columns, required)
@@ -91,6 +95,14 @@ def _places(
             f"{path}: has no column {' and no column '.join(missing)} (columns: {have}); the "
             "first line names the columns"
         )
+    for name in columns:  # a column that is passed over for a letter costs a split or a group
+        strange = [one for one in known if one not in columns]
+        if name not in known and len(name) > _SHORT:
+            for near in get_close_matches(name, strange, 1, _ALIKE):
+                raise InputError(
+                    f"{path}: has a column {near!r}; call it {name!r} if it is that, or something "
+                    "else if it is not"
+                )
     return {name: known[name] for name in columns if name in known}
 
 
