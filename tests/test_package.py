@@ -16,7 +16,7 @@ HEAVY = ("onnxruntime", "cv2", "numpy", "pydantic", "supervision", "av", "PIL", 
 
 # A module may import from its own part and from parts on lines above it.
 ORDER = (
-    ("errors", "layouts", "results", "schema", "prefetch", "replacing", "lazy"),
+    ("errors", "layouts", "results", "schema", "prefetch", "replacing", "lazy", "machine"),
     ("weights", "runtime", "backends"),
     ("media", "formats"),
     ("sequences",),
