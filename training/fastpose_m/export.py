@@ -57,7 +57,7 @@ def main() -> None:
         "schema": 1,
         "name": "fastpose-m",
         "kind": "pose",
-        "version": "3",
+        "version": "4",
         "layout": "coco17",
         "input": [height, width],
         "stride": model.STRIDE,

@@ -1,4 +1,4 @@
-"""Start FastPose-M from its teacher: MobileNetV2 1.75 compressed to 1.0, the pyramid taken over.
+"""Start FastPose-M from its teacher: MobileNetV2 1.75 compressed to 1.4, the pyramid taken over.
 
     python -m training.fastpose_m.inherit --out work/inherited.weights.h5
 
@@ -115,7 +115,7 @@ def flat(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def inherit(teacher: keras.Model, student: keras.Model, images: np.ndarray, seed: int = 0) -> None:
-    """Fill the student (alpha 1.0) from the teacher (alpha 1.75) on ``images`` in [-1, 1]."""
+    """Fill the student (narrower) from the teacher (alpha 1.75) on ``images`` in [-1, 1]."""
     rng = np.random.default_rng(seed)
 
     def kernel(name: str) -> np.ndarray:
@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--out", type=Path, default=Path("work/inherited.weights.h5"))
     parser.add_argument("--teacher-out", type=Path, default=Path("work/teacher.weights.h5"))
-    parser.add_argument("--crops", type=int, default=160)
+    parser.add_argument("--crops", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     learnt_from = {"sports18": "train", "exercises": "train", "yoga8": "train"}

@@ -1,4 +1,4 @@
-"""The network: MobileNetV2 1.0 to stride 32, three pixel-shuffle (DUC) steps back to stride 4.
+"""The network: MobileNetV2 1.4 to stride 32, three pixel-shuffle (DUC) steps back to stride 4.
 
 After FastPose (Fang et al., RMPE, ICCV 2017; AlphaPose, TPAMI 2022): dense up-sampling
 convolutions (Wang et al. 2018), each a 3x3 convolution and a pixel shuffle, bring the
@@ -60,8 +60,8 @@ def build(
     height: int,
     width: int,
     weights: str | Path | None,
-    alpha: float = 1.0,
-    neck: int = 640,
+    alpha: float = 1.4,
+    neck: int = 896,
     inner: bool = False,
 ) -> keras.Model:
     """RGB / 127.5 - 1 (N, H, W, 3) to map logits (N, h, w, 17) and score logits (N, 17).
