@@ -6,6 +6,7 @@ faster one on a CPU, PyTorch is for a GPU.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import deque
@@ -151,3 +152,16 @@ def save_weights(net: keras.Model, path: Path) -> None:
     """Write the weights so that a killed run leaves the old file or the new one."""
     with replacing(path) as part:
         net.save_weights(part)
+
+
+def average(net: keras.Model, runs: Sequence[Path], share: float = 1.0) -> int:
+    """Move ``net`` by ``share`` from its weights to the mean of the runs'; returns their steps."""
+    kept = [(1 - share) * np.asarray(w) for w in net.get_weights()]
+    steps = 0
+    for run in runs:
+        net.load_weights(run / "last.weights.h5")
+        each = share / len(runs)
+        kept = [a + each * np.asarray(b) for a, b in zip(kept, net.get_weights(), strict=True)]
+        steps += json.loads((run / "state.json").read_text())["step"]
+    net.set_weights(kept)
+    return steps

@@ -110,7 +110,7 @@ def test_either_backend_learns_and_averages(backend: str) -> None:
 def test_the_mean_of_runs_lies_between_them_and_the_released_weights(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     pytest.importorskip("tensorflow")
-    from training.keypoint_fusion.export import average
+    from training.schedule import average
 
     net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     runs = []

@@ -15,6 +15,8 @@ from training.teachers import FLIP_COCO17
 MIN_MEAN_SCORE = 0.25  # poses that the teacher does not believe are left out
 BOX_MARGIN = 1.25
 NEAR_UPRIGHT = np.deg2rad(20)
+LYING = 0.2  # share of the crops that are turned until the person lies, which few do in photos
+LYING_TURN = np.deg2rad(50), np.deg2rad(130)
 UPPER, LOWER = np.arange(0, 11), np.arange(11, 17)
 
 
@@ -79,6 +81,9 @@ def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.rand
         box = _half_body(box, points, rng)
     longer = float(max(box[2:] - box[:2]))
     turn = np.deg2rad(np.clip(rng.normal(0, 18), -40, 40)) if rng.random() < 0.4 else 0.0
+    if rng.random() < LYING:
+        turn = rng.uniform(*LYING_TURN) * rng.choice((-1, 1))
+        box = _turned(box, turn)
     margin = BOX_MARGIN * float(np.exp(np.clip(rng.normal(0, 0.18), -0.4, 0.4)))
     shift = rng.normal(0, 0.05, 2) * longer
     matrix = crop_matrix(box, height, width, margin, turn, shift)
@@ -95,6 +100,31 @@ def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.rand
     if rng.random() < 0.25:
         _occlude(image, xy, score, crops, rng)
     return image, xy, score, spread, float(abs(turn) < NEAR_UPRIGHT)
+
+
+def _turned(box: np.ndarray, turn: float) -> np.ndarray:
+    """The box with the sides of what holds it when it is turned."""
+    cos, sin = abs(np.cos(turn)), abs(np.sin(turn))
+    side = box[2:] - box[:2]
+    side = np.array([cos * side[0] + sin * side[1], sin * side[0] + cos * side[1]])
+    middle = (box[:2] + box[2:]) / 2
+    return np.concatenate([middle - side / 2, middle + side / 2])
+
+
+def lying(crops: Crops) -> Crops:
+    """The same people in photos turned by 90° to the left."""
+    widths = np.array([photo.shape[1] for photo in crops.photos])[crops.photo]
+    x1, y1, x2, y2 = crops.boxes.T
+    keypoints = crops.keypoints.copy()
+    keypoints[..., 0] = crops.keypoints[..., 1]
+    keypoints[..., 1] = widths[:, None] - 1 - crops.keypoints[..., 0]
+    return Crops(
+        [np.ascontiguousarray(np.rot90(photo)) for photo in crops.photos],
+        crops.photo,
+        np.stack([y1, widths - x2, y2, widths - x1], 1),
+        keypoints,
+        crops.spread,
+    )
 
 
 def _half_body(box, points, rng):

@@ -1,6 +1,9 @@
 """Turn the trained FastPose-M into the ONNX file that keyact ships.
 
-python -m training.fastpose_m.export --run work/fastpose_m --report results/fastpose_m.json
+python -m training.fastpose_m.export --run work/two work/fastpose_m --report results/fastpose_m.json
+
+Of several runs that began at the same weights the mean is taken (model soups, Wortsman et al.,
+ICML 2022).
 """
 
 from __future__ import annotations
@@ -19,14 +22,15 @@ from keyact.runtime import OnnxModel
 from training import onnx_export
 from training.fastpose_m import data as crops
 from training.fastpose_m import evaluate, model
+from training.schedule import average
 
 DECODE_CROPS = 800  # held-out crops on which the decode method is chosen
 BOX_MARGIN = 1.25
 
 
-def network(height: int, width: int, weights: Path):
+def network(height: int, width: int, runs: list[Path]):
     net = model.build(height, width, None)
-    net.load_weights(weights)
+    steps = average(net, runs)
     h, w = height // model.STRIDE, width // model.STRIDE
 
     def function(image):
@@ -35,12 +39,12 @@ def network(height: int, width: int, weights: Path):
         heatmaps = tf.reshape(tf.nn.softmax(flat, -1), (-1, model.JOINTS, h, w))
         return heatmaps, tf.sigmoid(out["scores"])
 
-    return net, function
+    return net, function, steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, default=Path("work/fastpose_m"))
+    parser.add_argument("--run", nargs="+", type=Path, default=[Path("work/fastpose_m")])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--report", type=Path, help="judge all held-out crops, write figures here")
@@ -50,9 +54,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     args = parser.parse_args()
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
-    state = json.loads((args.run / "state.json").read_text())
-    height, width = state["size"]
-    net, function = network(height, width, args.run / "last.weights.h5")
+    height, width = json.loads((args.run[-1] / "state.json").read_text())["size"]
+    net, function, steps = network(height, width, args.run)
     meta = {
         "schema": 1,
         "name": "fastpose-m",
@@ -72,7 +75,10 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
     worst = onnx_export.check(data, function, {"image": noise}, tolerance=0.02)
     print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
-    figures: dict[str, object] = {"parameters": f"{net.count_params():,}", "steps": state["step"]}
+    figures: dict[str, object] = {
+        "parameters": f"{net.count_params():,}",
+        "steps": steps,
+    }
     if args.report:
         held_out = crops.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})
         backend = OnnxModel(data)
@@ -90,6 +96,9 @@ def main() -> None:
             estimator = OnnxPose(backend, "fastpose-m", flip_test=flip)
             key = "held-out crops, flip test" if flip else "held-out crops"
             figures[key] = evaluate.of_backend(estimator, held_out)
+        turned = OnnxPose(backend, "fastpose-m")
+        lying = evaluate.of_backend(turned, crops.lying(held_out), DECODE_CROPS)
+        figures["held-out crops turned by 90°"] = lying
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(figures, indent=1) + "\n")
     onnx_export.ship(

@@ -26,19 +26,7 @@ from keyact.train.calibration import calibrate
 from training import onnx_export
 from training.keypoint_fusion import data, model, verdict
 from training.onnx_import import load_shipped
-
-
-def average(net, runs: list[Path], share: float) -> int:
-    """Move ``net`` by ``share`` from its weights to the mean of the runs'; returns their steps."""
-    kept = [(1 - share) * np.asarray(w) for w in net.get_weights()]
-    steps = 0
-    for run in runs:
-        net.load_weights(run / "last.weights.h5")
-        each = share / len(runs)
-        kept = [a + each * np.asarray(b) for a, b in zip(kept, net.get_weights(), strict=True)]
-        steps += json.loads((run / "state.json").read_text())["step"]
-    net.set_weights(kept)
-    return steps
+from training.schedule import average
 
 
 def main() -> None:
