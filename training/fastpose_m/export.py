@@ -1,6 +1,6 @@
 """Turn the trained FastPose-M into the ONNX file that keyact ships.
 
-python -m training.fastpose_m.export --run work/two work/fastpose_m --report results/fastpose_m.json
+python -m training.fastpose_m.export --run work/two work/three --report results/fastpose_m.json
 
 Of several runs that began at the same weights the mean is taken (model soups, Wortsman et al.,
 ICML 2022).
