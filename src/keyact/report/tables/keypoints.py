@@ -55,7 +55,7 @@ def backends(result: Result) -> Table:
     }
     rows = [tuple(make(row) for make in columns.values()) for row in result.data]
     photos, people = (usual(result.data, name) for name in ("photos", "people"))
-    caption = f"Pose backends on {people} people with human labels in {photos} photos"
+    caption = f"Pose backends on {people} annotated people in {photos} photos"
     return Table(caption, tuple(columns), rows, ("boxes",))
 
 
