@@ -91,11 +91,13 @@ def write_keypoints(folder: Path) -> None:
          "ms_per_person": 9.5 + i, "mb": 4.6, "pose": "fastpose-m", "threads": 2}
         for lever, values in settings.items() for i, value in enumerate(values)
     ])  # fmt: skip
-    write_table(folder / "backends.csv", [
-        {"pose": pose, "detector": "true boxes", "photos": 4, "people": 12, "ap": ap, "ap50": 0.9,
-         "oks": ap + 0.1, "pck@0.1": 0.8, "pck@0.2": 0.9, "ms_per_person": 10.0, "threads": 2}
-        for pose, ap in (("fastpose-m", 0.4), ("movenet:thunder.tflite", 0.7))
-    ])  # fmt: skip
+    for name in ("backends", "agreement"):
+        write_table(folder / f"{name}.csv", [
+            {"pose": pose, "detector": "true boxes", "photos": 4, "people": 12, "ap": ap,
+             "ap50": 0.9, "oks": ap + 0.1, "pck@0.1": 0.8, "pck@0.2": 0.9, "ms_per_person": 10.0,
+             "threads": 2}
+            for pose, ap in (("fastpose-m", 0.4), ("movenet:thunder.tflite", 0.7))
+        ])  # fmt: skip
     branches = ("photo", "photo + person", "photo + person + key points")
     write_table(folder / "keypoint_ablation.csv", [
         {"branches": name, "seeds": 3, "val_top1_mean": 0.8 + 0.02 * i,

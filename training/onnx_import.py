@@ -8,6 +8,7 @@ which operations its weights, in their order, are in the file.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -71,9 +72,10 @@ def _fill(layer, kernels, arrays) -> None:
         if bias is None:  # added by a node of its own
             bias = _named(arrays, layer.name, "BiasAdd")
         values.append(np.zeros(kernel.shape[-1]) if bias is None else bias)
-    layer.set_weights(
-        [v.reshape(w.shape) for v, w in zip(values, layer.get_weights(), strict=True)]
-    )
+    wanted = [weight.shape for weight in layer.get_weights()]
+    if [value.size for value in values] != [math.prod(shape) for shape in wanted]:
+        raise ValueError(f"{layer.name}: of another size in the file; is it of another network?")
+    layer.set_weights([v.reshape(shape) for v, shape in zip(values, wanted, strict=True)])
 
 
 def _identity(norm: layers.BatchNormalization, bias: np.ndarray | None) -> None:

@@ -148,7 +148,8 @@ def test_a_run_of_that_name_is_refused_before_the_work(
     run: Any, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("runs/old").mkdir(parents=True)
-    Path("runs/old/config.yaml").write_text("")
+    for name in ("config.yaml", "checkpoint.npz"):
+        Path("runs/old", name).write_text("")
     monkeypatch.setattr(tracks._Finder, "__call__", lambda self, path: pytest.fail("followed"))
     with pytest.raises(keyact.InputError, match="exists"):
         keyact.train(data, "tcn", name="old")
