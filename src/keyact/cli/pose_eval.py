@@ -18,16 +18,20 @@ from rich.text import Text
 
 from keyact.cli.options import FlipTest, Threads
 from keyact.cli.run import STDOUT
-from keyact.cli.terminal import FAILED, complain, console, one_line_errors, pin_opencv
+from keyact.cli.terminal import (
+    FAILED,
+    complain,
+    complain_of_many,
+    console,
+    one_line_errors,
+    pin_opencv,
+)
 from keyact.errors import KeyactError, UnknownNameError
 from keyact.replacing import replacing
 
 if TYPE_CHECKING:
     from keyact.pose.annotations import AnnotatedPhoto
     from keyact.pose.evaluation import PoseReport
-
-MAX_SHOWN = 20
-"""Photos that are not there and are named; the rest is counted."""
 
 
 def pose_eval(
@@ -87,10 +91,7 @@ def pose_eval(
         pin_opencv(threads)  # the crops are part of the time per person
         missing: list[str] = []
         photos = read_photos(annotations, images, missing.append)
-        for line in missing[:MAX_SHOWN]:
-            complain(line, messages)
-        if len(missing) > MAX_SHOWN:
-            complain(f"... and {len(missing) - MAX_SHOWN} more photos are not there", messages)
+        complain_of_many(missing, messages, rest=" photos are not there")
         finder = None if detector is None else detect.load(detector, threads=threads)
         estimators = {}
         for name in poses or ["fastpose-m"]:

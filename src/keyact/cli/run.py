@@ -197,15 +197,15 @@ class _Run:
 
     def find(self, paths: Sequence[str]) -> list[MediaItem]:
         """The files that the paths stand for, each once; the rest is reported."""
-        found: list[str | Path] = []
+        found: dict[str, MediaItem] = {}
         for path in paths:
             try:
-                found += [item.path for item in find_media([path])]
+                for item in find_media([path]):
+                    found.setdefault(item.place, item)
             except InputError as error:
                 self._failed(path, error)
-        items = find_media(found) if found else []
-        self._saved |= {same_place(item.path) for item in items}
-        return items
+        self._saved |= {same_place(item.path) for item in found.values()}
+        return list(found.values())
 
     def work(self, items: Sequence[MediaItem]) -> None:
         """Recognise all items; what cannot be read is reported and left out.

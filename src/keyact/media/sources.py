@@ -35,6 +35,11 @@ class MediaItem:
     path: Path
     kind: Literal["photo", "video"]
 
+    @property
+    def place(self) -> str:
+        """Equal for "a/../b" and "b"; links stay files of their own."""
+        return os.path.normcase(os.path.abspath(self.path))
+
 
 def find_media(paths: Sequence[str | Path]) -> list[MediaItem]:
     """List the photos and videos that paths stand for.
@@ -58,9 +63,8 @@ def find_media(paths: Sequence[str | Path]) -> list[MediaItem]:
     found: dict[str, MediaItem] = {}
     for path in paths:
         for file in _expand(str(path)):
-            # Links stay files of their own; "a/../b" and "b" are one.
-            place = os.path.normcase(os.path.abspath(file))
-            found.setdefault(place, MediaItem(file, _kind(file) or "photo"))
+            item = MediaItem(file, _kind(file) or "photo")
+            found.setdefault(item.place, item)
     if not found:
         where = ", ".join(str(path) for path in paths) or "no path given"
         raise InputError(

@@ -92,12 +92,12 @@ def unique_path(folder: str | Path, source: str | Path, suffix: str, taken: set[
     Path
         Never the source file itself.
     """
-    stem = Path(source).stem or "photo"
+    stem, own = Path(source).stem or "photo", same_place(source)
     number = 1
     while True:
         path = Path(folder, f"{stem}-{number}{suffix}" if number > 1 else f"{stem}{suffix}")
         place = same_place(path)
-        if place not in taken and place != same_place(source):
+        if place not in taken and place != own:
             taken.add(place)
             return path
         number += 1
