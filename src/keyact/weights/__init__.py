@@ -13,12 +13,13 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from keyact.backends import Backend
 from keyact.errors import UnknownNameError, WeightsError
 from keyact.weights.onnx_header import read_metadata
 
@@ -89,7 +90,7 @@ def entries(kind: str | None = None) -> list[WeightEntry]:
     """All networks, or those of one kind: bundled first, then the user's by file name.
 
     A user's file that cannot be read, is of no known kind, or has the name of another network
-    is left out with a warning in the log ``keyact``: a stray file must not stop the rest.
+    is left out with one warning in the log ``keyact``: a stray file must not stop the rest.
     """
     found = list(_bundled())
     taken = {(entry.kind, entry.name) for entry in found}
@@ -98,10 +99,10 @@ def entries(kind: str | None = None) -> list[WeightEntry]:
         try:
             entry = _from_file(path)
         except WeightsError as error:
-            _log.warning("left out: %s", error)
+            _warn_once(f"left out: {error}")
             continue
         if (entry.kind, entry.name) in taken:
-            _log.warning("left out: %s: the %s name %s is taken", path, entry.kind, entry.name)
+            _warn_once(f"left out: {path}: the {entry.kind} name {entry.name} is taken")
             continue
         taken.add((entry.kind, entry.name))
         found.append(entry)
@@ -119,26 +120,51 @@ def get(kind: str, name: str, *, also: Iterable[str] = ()) -> WeightEntry:
     ------
     UnknownNameError
     """
-    known = entries(kind)
-    for entry in known:
-        if entry.name == name:
+    known = list(also)
+    elsewhere = None
+    for entry in entries():
+        if entry.kind == kind and entry.name == name:
             return entry
-    raise UnknownNameError(_SPOKEN[kind], name, [entry.name for entry in known] + list(also))
+        if entry.kind == kind:
+            known.append(entry.name)
+        elif entry.name == name:
+            elsewhere = entry.kind
+    if elsewhere:
+        raise _OtherKindError(_SPOKEN[kind], name, known, elsewhere)
+    raise UnknownNameError(_SPOKEN[kind], name, known)
 
 
-def resolve(kind: str, name_or_path: str | Path, *, also: Iterable[str] = ()) -> WeightEntry:
+def resolve(
+    kind: str, name_or_path: str | Path, *, also: Mapping[str, Backend] | None = None
+) -> WeightEntry:
     """A network by name, or from an ``.onnx`` file anywhere.
+
+    Parameters
+    ----------
+    also : backends of this kind, to suggest when there is no such network or the file is theirs.
 
     Raises
     ------
     UnknownNameError : no such name.
-    WeightsError : no such file, or its metadata says another kind.
+    WeightsError : no such file, or its metadata says another kind; a folder, or a file of
+        another program.
     """
+    also = also or {}
     if isinstance(name_or_path, str) and not name_or_path.lower().endswith(".onnx"):
-        return get(kind, name_or_path, also=also)
-    entry = _from_file(Path(name_or_path).expanduser())
+        try:
+            return get(kind, name_or_path, also=also)
+        except UnknownNameError:
+            _explain(name_or_path, also)
+            raise
+    try:
+        entry = _from_file(Path(os.path.expanduser(name_or_path)))
+    except _NoKindError as error:
+        raise WeightsError(f"{error}{_asked_for_as(str(name_or_path), also)}") from None
+    except WeightsError:
+        _explain(str(name_or_path), also)
+        raise
     if entry.kind != kind:
-        raise WeightsError(f"{name_or_path}: is a {entry.kind} network, wanted a {kind} network")
+        raise WeightsError(f"{name_or_path}: is {_one(entry.kind)}, wanted {_one(kind)}")
     return entry
 
 
@@ -186,6 +212,41 @@ _SPOKEN = {
     "sequence": "sequence model",
 }
 
+_OPTIONS = {
+    "detector": "--detector",
+    "pose": "--pose",
+    "action": "--model",
+    "sequence": "--sequence",
+}
+
+
+def _one(kind: str) -> str:
+    return f"{'an' if kind == 'action' else 'a'} {kind} network"
+
+
+def _explain(asked: str, also: Mapping[str, Backend]) -> None:
+    """Refuse in better words what is a folder, or a file of another program.
+
+    Raises
+    ------
+    WeightsError
+    """
+    path = os.path.expanduser(asked)
+    if path and os.path.isdir(path):
+        network = os.path.join(path, "model.onnx")  # as keyact train leaves it
+        where = f"; its network is {network}" if os.path.isfile(network) else ""
+        raise WeightsError(f"{asked}: is a folder, not a network{where}")
+    if os.path.isfile(path) and not path.lower().endswith(".onnx"):
+        raise WeightsError(f"{asked}: is no .onnx file{_asked_for_as(asked, also)}")
+
+
+def _asked_for_as(file: str, also: Mapping[str, Backend]) -> str:
+    """The end of an error: what to type if the file is one of another program."""
+    end = Path(file).suffix.lower()
+    wanted = {name: re.search(r":FILE(\.\w+)?", backend.form) for name, backend in also.items()}
+    forms = [f"{name}:{file}" for name, form in wanted.items() if form and form[1] in (None, end)]
+    return f"; if a backend is to read it, type {' or '.join(forms)}" if forms else ""
+
 
 @lru_cache(maxsize=1)
 def _bundled() -> tuple[WeightEntry, ...]:
@@ -207,12 +268,57 @@ def _bundled() -> tuple[WeightEntry, ...]:
     )
 
 
+class _OtherKindError(UnknownNameError):
+    """A name that is one of another kind: see `UnknownNameError`, and that kind."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], is_a: str) -> None:
+        super().__init__(kind, name, known)
+        self.args = (*self.args, is_a)
+
+    def __str__(self) -> str:
+        is_a = self.args[-1]
+        return f"{super().__str__()}; it is {_one(is_a)}, which {_OPTIONS[is_a]} takes"
+
+
+class _NoKindError(WeightsError):
+    """An ONNX file that does not say what it is: it may be another program's."""
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        _log.warning("%s", message)
+
+
 def _from_file(path: Path) -> WeightEntry:
+    """What a file says of itself, read once for as long as it stays as it is."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return _read_entry(path)  # which says why
+    found = _known_entry(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    if isinstance(found, WeightsError):
+        raise type(found)(*found.args)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _known_entry(path: Path, *_as_it_is: int) -> WeightEntry | WeightsError:
+    try:
+        return _read_entry(path)
+    except WeightsError as error:
+        return type(error)(*error.args)  # without its traceback, which holds the file
+
+
+def _read_entry(path: Path) -> WeightEntry:
     data = read_model_file(path)
     meta = parse_meta(read_metadata(data, str(path)), str(path))
     kind = meta.get("kind")
     if kind not in KINDS:
-        raise WeightsError(
+        raise _NoKindError(
             f"{path}: its keyact metadata names no kind of network (one of {', '.join(KINDS)})"
         )
     name = str(meta.get("name") or path.stem)
