@@ -166,8 +166,8 @@ def make_yolox(
         node("Less", ["gap_next_a", "half"], ["is_next"]),
         node("Where", ["is_middle", "best", "weak"], ["w1"]),
         node("Where", ["is_next", "second", "w1"], ["w2"]),
-        node("Mul", ["w2", "any"], ["person"]),
-        node("Unsqueeze", ["person", "axis2"], ["person_c"]),
+        node("Mul", ["w2", "any"], ["score"]),
+        node("Unsqueeze", ["score", "axis2"], ["objectness"]),
     ]
     if decoded:
         nodes += [node("Identity", ["centres"], ["xy"]), node("Identity", ["sizes"], ["wh"])]
@@ -178,9 +178,7 @@ def make_yolox(
             node("Div", ["sizes", "strides"], ["wh_cells"]),
             node("Log", ["wh_cells"], ["wh"]),
         ]
-    nodes.append(
-        node("Concat", ["xy", "wh", "objectness", "person_c", "others"], ["output"], axis=2)
-    )
+    nodes.append(node("Concat", ["xy", "wh", "objectness", "person", "others"], ["output"], axis=2))
     shift = np.zeros((1, cells, 2), np.float32)
     shift[0, first:] = np.arange(cells - first)[:, None] * 0.01
     index = np.arange(cells, dtype=np.float32)[None] - first
@@ -193,8 +191,8 @@ def make_yolox(
         "pitch": np.array([[1, width // 16]], np.float32), "index": index, "weak": weak,
         "best": np.float32(0.9), "second": np.float32(0.8),
         "strides": stride[None].astype(np.float32), "corners": corner[None],
-        "objectness": np.ones((1, cells, 1), np.float32),
-        "others": np.ones((1, cells, classes - 1), np.float32),
+        "person": np.ones((1, cells, 1), np.float32),
+        "others": np.zeros((1, cells, classes - 1), np.float32),
     }  # fmt: skip
     return save(
         path, nodes,

@@ -151,6 +151,39 @@ def test_max_people_keeps_the_best_boxes(photo: NDArray[np.uint8]) -> None:
     assert sorted(person.box for person in people) == [tuple(box) for box in BOXES[:2].tolist()]
 
 
+@pytest.mark.parametrize(
+    ("detector", "options", "people"),
+    [
+        ("fake-detector", {}, 50),
+        ("fake-detector", {"max_people": 55}, 55),
+        ("boxes", {}, 60),
+        ("precomputed", {}, 60),
+        ("precomputed", {"max_people": 55}, 55),
+    ],
+)
+def test_given_people_are_not_capped_unless_it_is_asked_for(
+    photo: NDArray[np.uint8], detector: str, options: dict[str, int], people: int
+) -> None:
+    corners = np.array([(x, y) for x in range(0, 200, 20) for y in range(0, 120, 20)], np.float32)
+    finds = Detector(np.concatenate([corners, corners + 18], 1))
+    finds.name = detector
+    assert len(recognizer(detector=finds, **options)(photo).people) == people
+
+
+def test_tracks_that_a_pose_backend_knows_are_kept_in_photos(photo: NDArray[np.uint8]) -> None:
+    class Tracked(Pose):
+        def tracked(
+            self, image: NDArray[np.uint8], boxes: NDArray[np.float32]
+        ) -> tuple[NDArray[np.float32], list[int | None]]:
+            return self(image, boxes), [4, None, 2]
+
+    known = recognizer(pose=Tracked())
+    tracks = {person.box: person.track_id for person in known(photo).people}
+    assert tracks == dict(zip(map(tuple, BOXES.tolist()), (4, None, 2), strict=True))
+    # Who is who in a video is the tracker's to say.
+    assert {person.track_id for person in known(photo, timestamp=0.0).people} == {None}
+
+
 def test_one_person_found_twice_is_given_once(photo: NDArray[np.uint8]) -> None:
     twice = np.stack([BOXES[0], BOXES[0] + np.float32(0.5)])
     people = recognizer(detector=Detector(twice))(photo).people

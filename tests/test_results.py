@@ -253,10 +253,24 @@ def test_the_callers_array_stays_writable_and_apart() -> None:
     assert person.keypoints[0].tolist() == [0, 0, 0.5]
 
 
-@pytest.mark.parametrize("clone", [copy.deepcopy, lambda frame: pickle.loads(pickle.dumps(frame))])
+@pytest.mark.parametrize(
+    "clone",
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda frame: frame.model_copy(deep=True),
+        lambda frame: pickle.loads(pickle.dumps(frame)),
+        lambda frame: pickle.loads(pickle.dumps(frame, protocol=2)),
+    ],
+)
 def test_results_can_be_copied_and_sent(clone) -> None:
     frame = make_frame()
-    assert clone(frame) == frame
+    again = clone(frame)
+    assert again == frame and hash(again) == hash(frame)
+    with pytest.raises(ValueError, match="read-only"):
+        again.people[0].keypoints[0, 0] = 1
+    with pytest.raises(TypeError, match="cannot be changed"):
+        again.timings_ms.update(total=-5)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,18 @@ def test_frames_are_numbered_and_the_timeline_is_drawn_on_them(recognizer: Recog
     assert with_timeline(results[0], timeline, 0.0) == results[0]  # nobody has a number yet
 
 
+def test_how_many_actions_are_shown_does_not_change_what_is_settled(recognizer: Recognizer) -> None:
+    settled = []
+    for shown in (1, 3):
+        run = VideoRecognizer(recognizer.with_stages(top_k=shown), fps=10, sequence=False)
+        for _, result in run.frames(walk()):
+            assert len(result.people[0].actions) == len(result.image_actions) == shown
+            now = run.now(1)
+        settled.append((now, run.timeline("walk")))
+    assert min(settled[0][0].values()) > 0
+    assert settled[0] == settled[1]
+
+
 def test_an_endless_stream_gives_segments_and_keeps_none(recognizer: Recognizer) -> None:
     run = VideoRecognizer(recognizer, fps=10, sequence=False, collect=False)
     for frame in walk():

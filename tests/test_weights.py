@@ -3,11 +3,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import pytest
 
-from keyact import weights
+from keyact import action, detect, pose, weights
 from keyact.errors import UnknownNameError, WeightsError
 from keyact.runtime import OnnxModel
 from tests.onnx_models import make_action, make_detector, make_pose
@@ -71,12 +72,76 @@ def test_stray_user_files_are_left_out_with_a_warning(
     assert "\x1b" not in caplog.text
 
 
+def test_a_user_file_is_read_and_reported_once(
+    models: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pose(models / "good.onnx")
+    make_pose(models / "twice.onnx")
+    (models / "text.onnx").write_text("hello")
+    reads: list[str] = []
+    read = weights.read_model_file
+    monkeypatch.setattr(
+        weights, "read_model_file", lambda path: (reads.append(path.name), read(path))[1]
+    )
+    with caplog.at_level(logging.WARNING, logger="keyact"):
+        for _ in range(3):
+            assert len([e for e in weights.entries("pose") if e.source == "user"]) == 1
+    assert sorted(reads) == ["good.onnx", "text.onnx", "twice.onnx"]
+    assert len(caplog.records) == 2
+    make_detector(models / "text.onnx", name="mended")  # what changed is read anew
+    assert weights.get("detector", "mended").file == "text.onnx"
+
+
+def test_a_name_of_another_kind_says_where_it_goes() -> None:
+    for load, name, message in (
+        (
+            action.load,
+            "fastpose-m",
+            "unknown action model .* is a pose network, which --pose takes",
+        ),
+        (pose.load, "keypoint-fusion", "it is an action network, which --model takes"),
+        (detect.load, "penn-tcn", "it is a sequence network, which --sequence takes"),
+    ):
+        with pytest.raises(UnknownNameError, match=message) as caught:
+            load(name)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_what_is_no_network_gets_the_words_to_type(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/first").mkdir(parents=True)
+    make_action(Path("runs/first/model.onnx"))
+    Path("x.tflite").write_bytes(b"TFL3")
+    make_pose(Path("foreign.onnx"), kind="weather")
+    make_pose(models / "mine.onnx", name="runs")  # a name comes before a folder
+    for load, asked, message in (
+        (action.load, "runs/first", "runs/first: is a folder, .* network is runs/first/model.onnx"),
+        (action.load, Path("runs/first"), "network is runs/first/model.onnx"),
+        (action.load, "runs", r"^runs: is a folder, not a network$"),
+        (pose.load, "x.tflite", "x.tflite: is no .onnx file; .* type movenet:x.tflite$"),
+        (action.load, "x.tflite", "x.tflite: is no .onnx file$"),
+        (detect.load, "foreign.onnx", "names no kind of network .* type yolox:foreign.onnx"),
+        (pose.load, "foreign.onnx", "movenet:foreign.onnx"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            load(asked)
+    assert weights.resolve("pose", "runs").file == "mine.onnx"
+    for asked in ("", "~nobody-of-this-name", "x" * 5000, "nul\0l"):
+        with pytest.raises(UnknownNameError):
+            action.load(asked)
+
+
 def test_resolve_takes_a_path_of_the_right_kind(tmp_path: Path) -> None:
     make_action(tmp_path / "x.onnx")
     assert weights.resolve("action", tmp_path / "x.onnx").name == "tiny-action"
     assert weights.resolve("action", str(tmp_path / "x.onnx")).path == tmp_path / "x.onnx"
-    with pytest.raises(WeightsError, match="wanted a pose network"):
+    with pytest.raises(WeightsError, match="is an action network, wanted a pose network"):
         weights.resolve("pose", tmp_path / "x.onnx")
+    make_pose(tmp_path / "p.onnx")
+    with pytest.raises(WeightsError, match="is a pose network, wanted an action network"):
+        weights.resolve("action", tmp_path / "p.onnx")
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.resolve("pose", "no/such.onnx")
 

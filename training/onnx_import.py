@@ -2,8 +2,8 @@
 
 The file keeps layer names in its nodes and tensors. Batch norms were folded into the
 convolutions before them; here they become the identity plus the convolution's bias. Weights
-were stored in half precision, which is what is lost. A layer of our own says by ``onnx_names``
-which operations its weights, in their order, are in the file.
+were stored in half precision or eight bits, which is what is lost. A layer of our own says by
+``onnx_names`` which operations its weights, in their order, are in the file.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ def load_shipped(net: keras.Model, path: Path) -> None:
     """
     graph = onnx.load(str(path)).graph
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    for node in graph.node:  # half-precision weights are cast when the file is loaded
+    for node in graph.node:  # what is computed when the file is loaded: floats from less
         if node.op_type == "Cast" and node.input[0] in arrays:
             arrays[node.output[0]] = arrays[node.input[0]].astype(np.float32)
+        if node.op_type == "Mul" and all(name in arrays for name in node.input):
+            arrays[node.output[0]] = np.multiply(*(arrays[name] for name in node.input))
     kernels: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}
     for node in graph.node:
         given = [arrays[name] for name in node.input if name in arrays]

@@ -1,7 +1,7 @@
 """The two teacher networks that the shipped networks are distilled from.
 
 Both are public Apache-2.0 models (see ``../shared/README.md``); neither is shipped as it is.
-FastPose-M's backbone starts from Thunder's, compressed (:mod:`training.fastpose_m.inherit`).
+FastPose-M starts from Thunder's weights (:mod:`training.fastpose_m.inherit`).
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def thunder(path: Path, height: int, width: int):
     names = {d["index"]: d["name"] for d in net.get_tensor_details()}
     net.set_tensor(net.get_input_details()[0]["index"], np.zeros((1, 256, 256, 3), np.int32))
     net.invoke()  # the weights are stored as float16 and unpacked by running
-    copy = model.build(height, width, None, alpha=1.75, neck=1280, inner=True)
+    copy = model.build(height, width)
     for operation in net._get_ops_details():
         kind = operation["op_name"]
         if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from keyact.detect.base import Detector
     from keyact.pose.base import PoseEstimator
 
+MAX_FOUND = 50
+"""People of a photo that a detector finds, unless it is said otherwise."""
+
+_GIVEN = ("boxes", "precomputed")  # detectors that give what a file names, and make up nobody
+
 Channels: TypeAlias = Literal["bgr", "rgb"]
 OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[str, InputError], None]'
 
@@ -46,7 +51,8 @@ class Frame:
     image : str, Path, bytes, ndarray or PIL image
         Whatever :func:`keyact.load_image` reads.
     source : str, optional
-        Name for results and messages; by default the path, or ``<array>`` and the like.
+        Name for results and messages; by default the path, or ``<ndarray>``,
+        ``<Image>`` or ``<bytes>``.
     index : int
         Number of the frame within its source.
     timestamp : float, optional
@@ -92,8 +98,9 @@ class Recognizer:
     min_confidence : float, optional
         Probability in [0, 1] below which an action is called ``"unknown"``; the threshold that
         the action model carries when not given.
-    max_people : int
-        People per photo, best boxes first. Bounds time and memory on crowds.
+    max_people : int, optional
+        People per photo, best boxes first. Bounds time and memory on crowds. When not given, 50,
+        and all that the file of a ``boxes`` or ``precomputed`` detector names.
     top_k : int
         How many ranked actions each person and the photo get.
     flip_test : bool
@@ -123,7 +130,7 @@ class Recognizer:
         *,
         threads: int | None = None,
         min_confidence: float | None = None,
-        max_people: int = 50,
+        max_people: int | None = None,
         top_k: int = 5,
         flip_test: bool = False,
     ) -> None:
@@ -253,9 +260,12 @@ class Recognizer:
         return self
 
     def with_stages(
-        self, model: ActionModel | None = None, pose: PoseEstimator | None = None
+        self,
+        model: ActionModel | None = None,
+        pose: PoseEstimator | None = None,
+        top_k: int | None = None,
     ) -> Recognizer:
-        """A recogniser with other stages in place of these and the same options and networks."""
+        """A recogniser with others in place of these and the same options and networks besides."""
         self.warm_up()
         return Recognizer(
             model or self._model,
@@ -264,7 +274,7 @@ class Recognizer:
             threads=self.threads,
             min_confidence=self.min_confidence,
             max_people=self.max_people,
-            top_k=self.top_k,
+            top_k=top_k or self.top_k,
             flip_test=self.flip_test,
         )
 
@@ -303,12 +313,15 @@ class Recognizer:
         self.warm_up()
         start = time.perf_counter()
         boxes, box_scores = self._detector(image)
-        boxes, box_scores = boxes[: self.max_people], box_scores[: self.max_people]
+        most = self.max_people
+        if most is None and getattr(self._detector, "name", None) not in _GIVEN:
+            most = MAX_FOUND
+        boxes, box_scores = boxes[:most], box_scores[:most]
         detect_ms = _milliseconds(start)
 
         start = time.perf_counter()
-        suppress = nms_for(self._pose)
-        keypoints, kept = suppress(self._pose(image, boxes), box_scores, boxes)
+        poses, tracks = self._poses(frame, image, boxes)
+        keypoints, kept = nms_for(self._pose)(poses, box_scores, boxes)
         boxes, box_scores = boxes[kept], box_scores[kept]
         scores = pose_score(keypoints, box_scores)
         body = convert(keypoints, self._pose.layout, "coco17")
@@ -338,6 +351,7 @@ class Recognizer:
                     score=float(scores[i]),
                     layout=self._pose.layout,
                     keypoints=keypoints[i],
+                    track_id=tracks[kept[i]],
                     action=self._name(ranked[i]),
                     actions=ranked[i],
                     posture=postures[i],
@@ -353,6 +367,15 @@ class Recognizer:
             },
             model=self._model.name,
         )
+
+    def _poses(
+        self, frame: Frame, image: NDArray[np.uint8], boxes: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], list[int | None]]:
+        """Poses, and the tracks of a backend that knows them; in videos a tracker gives those."""
+        tracked = getattr(self._pose, "tracked", None)
+        if tracked is None or frame.timestamp is not None:
+            return self._pose(image, boxes), [None] * len(boxes)
+        return cast("tuple[NDArray[np.float32], list[int | None]]", tracked(image, boxes))
 
     def _rank(self, probabilities: NDArray[np.float32]) -> tuple[Action, ...]:
         best = np.argsort(-probabilities, kind="stable")[: self.top_k]

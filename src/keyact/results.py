@@ -223,6 +223,16 @@ class Person(_Result):
     def __hash__(self) -> int:
         return hash((self._scalars(), self.keypoints.tobytes()))
 
+    # NumPy gives every copy of an array, and every one that was pickled, writable again.
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self.keypoints.flags.writeable = False
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = super().__deepcopy__(memo)
+        copied.keypoints.flags.writeable = False
+        return copied
+
     def _scalars(self) -> tuple[Any, ...]:
         return tuple(value for name, value in self if name != "keypoints")
 
@@ -268,6 +278,14 @@ class FrameResult(_Result):
 
     def __hash__(self) -> int:
         return hash((self.source, self.index, self.people, self.image_actions))
+
+    def top(self, count: int) -> FrameResult:
+        """The result with the best ``count`` actions of everyone and of the photo only."""
+        people = tuple(
+            person.model_copy(update={"actions": person.actions[:count]}) for person in self.people
+        )
+        ranked = self.image_actions[:count]
+        return self.model_copy(update={"image_actions": ranked, "people": people})
 
     def to_json(self) -> str:
         """The result as one line of JSON, without a line end."""

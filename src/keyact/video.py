@@ -65,6 +65,8 @@ class VideoRecognizer:
         self._recognizer = recognizer
         self._eyes = None if network is None else network.eyes
         model = recognizer.action_model
+        # What is settled rests on all actions, however few of them are wanted in a result.
+        self._whole = recognizer.with_stages(top_k=max(1, len(model.labels)))
         self.models: tuple[str, ...] = (model.name,) if model.labels else ()
         if network is not None:
             self.models = (network.name, *self.models)
@@ -90,8 +92,8 @@ class VideoRecognizer:
             `timeline` is about them.
         """
         try:
-            for image, result in self._recognizer.recognize_frames(frames):
-                yield image, self.push(result, image)
+            for image, result in self._whole.recognize_frames(frames):
+                yield image, self.push(result, image).top(self._recognizer.top_k)
         finally:
             self.finish()
 
@@ -100,6 +102,7 @@ class VideoRecognizer:
 
         Parameters
         ----------
+        result : with every action ranked; one that is missing counts as impossible.
         image : (H, W, 3) BGR, for a sequence network that looks at pictures; without it that
             network goes by the key points alone.
         """

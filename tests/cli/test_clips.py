@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from onnx_models import make_sequence
 
+from keyact.media import iter_frames
+from keyact.outputs import VideoWriter
 from keyact.results import FrameResult
 from keyact.timeline import VideoTimeline
 
@@ -85,6 +87,20 @@ def test_without_tracks_each_frame_is_for_itself(invoke: Any, clip: Path) -> Non
     lines = map(json.loads, Path("r.jsonl").read_text().splitlines())
     assert {person["track_id"] for line in lines for person in line["people"]} == {None}
     assert [p.name for p in Path("out").iterdir()] == ["walk.mp4"]
+
+
+def test_the_copy_keeps_the_pace_of_frames_at_times_of_their_own(
+    invoke: Any, tmp_path: Path
+) -> None:
+    times = [0.0, 0.1, 0.2, 0.3, 0.9, 1.5, 2.1]
+    with VideoWriter(tmp_path / "phone.mp4", 30) as writer:
+        for seconds in times:
+            writer.write(np.full((96, 128, 3), 200, np.uint8), seconds)
+    for every, options in ((1, []), (2, ["--every", "2"])):
+        done = invoke("predict", tmp_path / "phone.mp4", *TINY, "--save", "out", *options)
+        assert done.exit_code == 0, done.stderr
+        shown = [seconds for _, seconds, _ in iter_frames("out/phone.mp4")]
+        assert shown == pytest.approx(times[::every], abs=2e-3)
 
 
 def test_of_a_damaged_video_the_part_before_is_written(invoke: Any, clip: Path) -> None:

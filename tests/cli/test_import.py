@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from keyact.cli import import_
 from keyact.formats import read
 from keyact.formats.cache import KeypointCache
 from keyact.media import load_image
+from keyact.outputs import VideoWriter
 from keyact.results import FrameResult
 
 Invoke = Callable[..., Any]
@@ -262,6 +264,103 @@ def test_more_people_than_a_photo_may_have(
     done = invoke("import", "alphapose", "r.json", "--images", "photos")
     assert done.exit_code == 1 and "3 people; only 2 are kept" in done.stderr
     assert len(lines(tmp_path / "cache.jsonl")[0].people) == 2
+
+
+def test_memory_does_not_grow_with_the_people_of_a_photo(
+    invoke: Invoke, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_, "MAX_PEOPLE", 10)
+    read = {path: load_image(path) for path in sorted(Path("photos").rglob("*.png"))}
+    monkeypatch.setattr(import_, "load_image", read.__getitem__)  # its buffer is of a fixed size
+    save(tmp_path / "r.json", [entry()])
+    invoke("import", "alphapose", "r.json", "--images", "photos")  # what is loaded only once
+    save(tmp_path / "r.json", [entry(), entry(42)] * 1500)
+    tracemalloc.start()
+    try:
+        done = invoke("import", "alphapose", "r.json", "--images", "photos")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert done.exit_code == 1
+    assert done.stderr.count("1500 people; only 10 are kept") == 2
+    assert [len(line.people) for line in lines(tmp_path / "cache.jsonl")] == [10, 10]
+    assert peak < 4 * 2**20
+
+
+def test_people_come_back_as_they_were_imported(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    """A crowd, so close that a detector's boxes would be merged, each with a number or none."""
+    crowd = [
+        entry(
+            idx=None if number == 5 else 100 - number,
+            box=[number, 20, 50, 60],
+            keypoints=[round(value + number / 4, 2) if i % 3 < 2 else value
+                       for i, value in enumerate(FLAT)],
+            score=round(1.2 + number / 100, 2),
+        )
+        for number in range(65)
+    ]  # fmt: skip
+    save(tmp_path / "there.json", crowd)
+    done = invoke("import", "alphapose", "there.json", "--images", "photos")
+    assert done.exit_code == 0, done.stderr
+    cache = "precomputed:cache.jsonl"
+    options = ("pose", photos / "one.png", "--detector", cache, "--pose", cache)
+    done = invoke(*options, "--save-alphapose", "back.json")
+    assert done.exit_code == 0, done.stderr
+    back = json.loads((tmp_path / "back.json").read_text())
+    wanted = [
+        {key: value for key, value in person.items() if value is not None} for person in crowd
+    ]
+    assert sorted(back, key=lambda person: person["score"]) == wanted
+    done = invoke(*options, "--save-alphapose", "few.json", "--max-people", 7)
+    assert done.exit_code == 0, done.stderr
+    assert len(json.loads((tmp_path / "few.json").read_text())) == 7
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("a/x.png", "b/x.png", "z.png"),
+        ("x.png", "a/x.png"),
+        ("p/a/x.png", "p/b/x.png"),
+        ("a/x.png", "b/a/x.png", "b/c/x.png"),
+    ],
+    ids=" ".join,
+)
+def test_photos_of_one_name_are_found_again(
+    invoke: Invoke, photo: Path, tmp_path: Path, places: tuple[str, ...]
+) -> None:
+    for number, place in enumerate(places):
+        path = tmp_path / "same" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.array(Image.open(photo))
+        pixels[0, 0] = number
+        Image.fromarray(pixels).save(path)
+    tiny = ("--pose", "tiny-pose", "--detector", "tiny-detector")
+    done = invoke("pose", "same", *tiny, "--save-alphapose", "o.json")
+    assert done.exit_code == 0, done.stderr
+    done = invoke("import", "alphapose", "o.json", "--images", "same")
+    assert done.exit_code == 0, done.stderr
+    found = lines(tmp_path / "cache.jsonl")
+    assert {Path(line.source) for line in found} == {Path("same") / place for place in places}
+    assert [len(line.people) for line in found] == [1] * len(places)
+
+
+def test_each_of_several_videos_has_its_folder(invoke: Invoke, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "vv").mkdir()
+    for name in ("a", "b"):
+        with VideoWriter(tmp_path / "vv" / f"{name}.mp4", 10) as clip:
+            for _ in range(2):
+                clip.write(load_image(photo))
+    tiny = ("--pose", "tiny-pose", "--detector", "tiny-detector")
+    done = invoke("pose", "vv", *tiny, "--save-alphapose", "out")
+    assert done.exit_code == 0, done.stderr
+    written = {path.relative_to(tmp_path / "out").as_posix(): json.loads(path.read_text())
+               for path in (tmp_path / "out").rglob("*.json")}  # fmt: skip
+    assert {name: {item["image_id"] for item in people} for name, people in written.items()} == {
+        f"{video}/{number}.json": {f"{video}/{number}.jpg"} for video in "ab" for number in (0, 1)
+    }
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions")

@@ -63,6 +63,33 @@ def test_evaluate_judges_val_and_writes_a_report(
 
 
 @pytest.mark.usefixtures("unillustrated")
+def test_labels_and_photos_may_lie_apart_from_what_lists_them(
+    invoke: Invoke, data: Path, tmp_path: Path
+) -> None:
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    names = [path.relative_to(data).as_posix() for path in sorted(data.rglob("*.png"))]
+    coco = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [],
+    }
+    (apart / "people.json").write_text(json.dumps(coco), "utf-8")
+    (data / "who.csv").write_text((data / "manifest.csv").read_text("utf-8"), "utf-8")
+    read = (apart / "people.json", "--labels", data / "who.csv", "--images", data)
+    done = invoke("evaluate", *read, *TINY, "--json", "--resamples", 0)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 4
+    (apart / "list.csv").write_text((data / "manifest.csv").read_text("utf-8"), "utf-8")
+    listed = (apart / "list.csv", "--root", data)
+    done = invoke("robustness", *listed, *TINY, "--perturbation", "joint_jitter", "--severity", 1)
+    assert done.exit_code == 0, done.stderr
+    done = invoke("compare", "tiny-action", "--data", *listed, *STAGES, "--runs", 1)
+    assert done.exit_code == 0, done.stderr
+    done = invoke("evaluate", *listed, *TINY, "--labels", "x.csv")
+    assert done.exit_code == 2 and "option of manifest 'labels'" in done.stderr
+
+
+@pytest.mark.usefixtures("unillustrated")
 @pytest.mark.parametrize(("split", "rows"), [("train", 2), ("all", 6)])
 def test_evaluate_takes_the_split_that_is_asked_for(
     invoke: Invoke, data: Path, split: str, rows: int

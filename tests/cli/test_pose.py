@@ -48,6 +48,12 @@ def test_key_points_without_an_action_model(
     assert "1 photo, 1 person, " in done.stderr
 
 
+def test_two_outputs_are_not_one_file(invoke: Invoke, photo: Path, tmp_path: Path) -> None:
+    done = invoke("pose", photo, *TINY, "--json", "o.json", "--save-alphapose", "o.json")
+    assert done.exit_code == 2 and "--json and --save-alphapose are the same file" in done.stderr
+    assert not (tmp_path / "o.json").exists()
+
+
 def test_predict_and_pose_agree(invoke: Invoke, photo: Path) -> None:
     alone = FrameResult.from_json(invoke("pose", photo, *TINY, "--json", "-").stdout)
     done = invoke("predict", photo, *TINY, "--model", "tiny-action", "--json", "-")

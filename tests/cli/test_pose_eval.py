@@ -48,6 +48,9 @@ def test_backends_side_by_side(invoke: Invoke, annotated: Path) -> None:
     assert float(table[1]["oks"]) == rows[1]["oks"]
     assert "1 people in 1 photos, true boxes" in done.stdout
     assert "left_ankle" in done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[1].split()[-1] == "ms" and max(map(len, lines)) <= 80  # of a plain terminal
+    assert float(lines[2].split()[-1]) == pytest.approx(rows[0]["ms_per_person"], abs=0.06)
     assert not list(annotated.rglob("*.part"))
 
 

@@ -140,6 +140,32 @@ def test_copies_never_take_the_place_of_what_is_read(invoke: Invoke, tmp_path: P
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_copies_of_an_earlier_run_are_not_recognised(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "trip").mkdir()
+    save_photo(tmp_path / "trip" / "a.png")
+    where = ("--save", "trip/marked")
+    for asked, found in [
+        ("trip", 1), ("trip", 1), ("**/*.*", 1), ("trip/marked", 1), ("trip/marked/a.jpg", 1)
+    ]:  # fmt: skip
+        done = invoke("predict", asked, *TINY, *where)
+        assert done.exit_code == 0 and f"{found} photo, " in done.stderr, asked
+        if asked == "trip/marked":  # asked for, so the copy is a photo like any other
+            (tmp_path / "trip" / "marked" / "a-2.jpg").unlink()
+    done = invoke("predict", "trip", *TINY, *where)
+    assert "2 of the files found are in trip/marked, where --save writes" in done.stderr
+
+
+def test_a_timeline_is_written_for_videos_alone(
+    invoke: Invoke, photo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.jsonl").write_text("old")
+    assert invoke("predict", photo, *TINY, "--timeline", "t.jsonl").exit_code == 0
+    assert (tmp_path / "t.jsonl").read_text() == "old"
+    for option in (["--timeline", "t.jsonl"], ["--sequence", "penn-tcn"]):
+        done = invoke("predict", photo, *TINY, "--no-track", *option)
+        assert done.exit_code == 2 and f"{option[0]} follows people" in done.stderr
+
+
 def test_an_output_never_takes_the_place_of_what_is_read(
     invoke: Invoke, photo: Path, tmp_path: Path
 ) -> None:
@@ -251,7 +277,8 @@ def test_a_run_that_cannot_begin_leaves_the_old_results_alone(
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "r.jsonl").write_text("old")
-    done = invoke("predict", photo, *TINY, "--json", "r.jsonl", *broken)
+    save_clip(tmp_path / "clip.mp4", 3)
+    done = invoke("predict", photo, "clip.mp4", *TINY, "--json", "r.jsonl", *broken)
     assert done.exit_code == 1
     assert (tmp_path / "r.jsonl").read_text() == "old"
 

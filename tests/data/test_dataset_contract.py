@@ -372,6 +372,75 @@ def test_labels_for_coco_results_are_found_by_number(tmp_path: Path) -> None:
     assert "99: is in the JSON, but the label file has no label" in dataset.problems[0]
 
 
+FOLDERS = ("badminton", "baseball", "golf")
+
+
+@pytest.mark.parametrize("style", ["coco", "alphapose", "backslashes"])
+def test_photos_of_one_name_in_several_folders_keep_their_boxes(style: str, tmp_path: Path) -> None:
+    points = [1.0, 2.0, 0.5] * 17
+    slash = "\\" if style == "backslashes" else "/"
+    names = [f"{folder}{slash}1.jpg" for folder in FOLDERS[:2]]  # nobody plays golf
+    boxes = [[10 * i, 0, 5, 5] for i in range(2)]
+    if style == "alphapose":
+        people: Any = [
+            {"image_id": name, "category_id": 1, "keypoints": points, "score": 1.0, "box": box}
+            for name, box in zip(names, boxes, strict=True)
+        ]
+    else:
+        people = json.loads(
+            coco(names, [{"image_id": i + 1, "bbox": box} for i, box in enumerate(boxes)])
+        )
+    put(tmp_path, "people.json", text=json.dumps(people))
+    rows_of = "".join(f"{folder}/1.jpg,{folder}\n" for folder in FOLDERS)
+    put(tmp_path, "labels.csv", text=f"path,label\n{rows_of}")
+    dataset = load_dataset(tmp_path)
+    assert [sample.box for sample in dataset.samples] == [(0, 0, 5, 5), (10, 0, 15, 5), None]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [
+        (["1.jpg"], ["a/1.jpg", "b/1.jpg"]),
+        (["c/1.jpg", "d/1.jpg"], ["1.jpg"]),
+        (["1"], ["a/x_001.jpg", "b/x_01.jpg"]),
+    ],
+)
+def test_a_short_name_of_two_photos_gives_neither_a_box(
+    names: list[str], listed: list[str], tmp_path: Path
+) -> None:
+    annotations = [{"image_id": i, "bbox": [0, 0, 5, 5]} for i in range(1, len(names) + 1)]
+    put(tmp_path, "people.json", text=coco(names, annotations))
+    put(tmp_path, "labels.csv", text="path,label\n" + "".join(f"{n},run\n" for n in listed))
+    dataset = load_dataset(tmp_path)
+    assert [sample.box for sample in dataset.samples] == [None] * len(listed)
+    assert len(dataset.problems) == len(listed)
+    assert (
+        f"is the name of {len(names)} photos in the JSON and {len(listed)} in the label"
+        in (dataset.problems[0])
+    )
+    assert f"write it as {listed[0]} in the JSON" in dataset.problems[0]
+
+
+@pytest.mark.parametrize("place", ["images", "images/default", "annotations", "annotations/images"])
+@pytest.mark.parametrize("table", [False, True])
+def test_photos_of_annotations_in_a_folder_of_their_own(
+    place: str, table: bool, tmp_path: Path
+) -> None:
+    """As CVAT exports them."""
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 10, 20]}
+    file = tmp_path / "annotations" / "instances_default.json"
+    put(tmp_path, "annotations/instances_default.json", text=coco(["a.jpg"], [box]))
+    put(tmp_path, f"{place}/a.jpg", "images/default/other.jpg")
+    if table:
+        put(tmp_path, "annotations/labels.csv", text="path,label\na.jpg,run\n")
+    dataset = load_dataset(file)
+    (sample,) = dataset.samples
+    assert sample.path == tmp_path / place / "a.jpg" and sample.path.is_relative_to(dataset.root)
+    assert (sample.label, sample.box) == ("run", (1, 2, 11, 22))
+    assert dataset.problems == ()
+
+
 @pytest.mark.parametrize(
     "xml",
     [

@@ -18,6 +18,8 @@ from keyact.data import people as module
 from keyact.data.people import People, find_people
 from keyact.data.pruning import cached
 from keyact.errors import InputError, UnknownNameError
+from keyact.formats.cache import model_name
+from keyact.results import FrameResult, Person
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,20 @@ def test_progress_is_told(networks, photos, tmp_path) -> None:
 def test_unknown_networks_are_refused_before_the_first_photo(photos) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'persondet-m'"):
         next(find_people(photos, detector="persondet", cache=False))
+
+
+def test_a_photo_that_is_not_in_a_cache_is_named(networks, photos, tmp_path) -> None:
+    (tmp_path / "cache.jsonl").write_text(
+        FrameResult(
+            source="other.png", width=9, height=9, image_only=False, timings_ms={},
+            people=(Person(box=(0, 0, 9, 9), box_score=1, score=1, layout="coco17",
+                           keypoints=np.zeros((17, 3))),),
+            model=model_name("coco", "0" * 32),
+        ).to_json()
+    )  # fmt: skip
+    asked = f"precomputed:{tmp_path / 'cache.jsonl'}"
+    for path, error in find_people(photos, detector=asked, pose=asked, cache=False):
+        assert isinstance(error, InputError) and str(error).startswith(f"{path}: ")
 
 
 def test_boxes_of_the_whole_photo_and_of_a_cache_file(networks, photos, tmp_path) -> None:

@@ -19,6 +19,7 @@ from keyact.data.splits import (
     drop_leaks,
     make_splits,
     read_split,
+    refuse_changes,
     save_splits,
     with_splits,
 )
@@ -211,6 +212,65 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     path.write_text("path,split\nelsewhere.jpg,train\n")
     with pytest.raises(InputError, match="of another data set"):
         read_split(data, path)
+
+
+def test_groups_are_read_with_the_splits(tmp_path: Path) -> None:
+    grouped = plain(20, groups=30)
+    (path,) = save_splits(make_splits(grouped, "grouped"), tmp_path)
+    assert read_split(plain(20), path).samples == read_split(grouped, path).samples
+    other = replace(grouped, samples=tuple(replace(s, group="mine") for s in grouped.samples))
+    assert {s.group for s in read_split(other, path, refuse=False).samples} == {"mine"}
+
+    text = "path,split,group\nrun/0.jpg,train,one\nrun/1.jpg,val,one\n"
+    path.write_text(text)
+    with pytest.raises(LeakageError, match=r"group 'one' \(run/0\.jpg in train and run/1\.jpg in"):
+        read_split(plain(2), path)
+
+
+def test_two_people_of_one_photo_keep_their_groups(tmp_path: Path) -> None:
+    people = tuple(
+        Sample(ROOT / "a.jpg", label, "train", group, box)
+        for label, group, box in (("run", "g1", (0, 0, 5, 5)), ("sit", "g2", (5, 0, 9, 5)))
+    )
+    data = Dataset("set", ROOT, people, ("run", "sit"))
+    (path,) = save_splits([data], tmp_path)
+    bare = replace(data, samples=tuple(replace(s, group=None) for s in people))
+    assert read_split(bare, path) == data
+
+
+def test_copies_on_two_sides_of_a_file_are_told_and_not_refused(tmp_path: Path) -> None:
+    data = copies(tmp_path / "set")
+    crossed = ["test"] * 2 + ["train"] * 8 + ["val"] + ["train"] * 9
+    (path,) = save_splits([with_splits(data, crossed)], tmp_path / "splits")
+    (problem,) = read_split(data, path).problems
+    assert "on two sides (1): copies of a photo run/0.jpg (run/0.jpg in test and sit/0" in problem
+    assert "keyact data split --method official --drop-leaks" in problem
+    assert read_split(data, path, refuse=False).problems == ()
+    (clean,) = save_splits([drop_leaks(with_splits(data, crossed))], tmp_path / "clean")
+    assert read_split(data, clean).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": "sit"}, r"run/1\.jpg was run in val, and is sit in val now"),
+        ({"split": "train"}, r"run/1\.jpg was run in val, and is run in train now"),
+        ({"split": None}, r"run/1\.jpg was run in val, and is run in no split now"),
+        ({"path": ROOT / "b.jpg"}, r"b\.jpg was not there, and is run in val now \(2 differ\)"),
+    ],
+)
+def test_a_run_goes_on_with_the_samples_that_it_was_begun_with(
+    change: dict, said: str, tmp_path: Path
+) -> None:
+    data = with_splits(plain(2), ["train", "val"] * 3)
+    refuse_changes(data, tmp_path)  # of an old run, that did not write them
+    save_splits([data], tmp_path)
+    refuse_changes(data, tmp_path)
+    first, second, *rest = data.samples
+    refuse_changes(replace(data, samples=(second, first, *rest)), tmp_path)
+    changed = replace(data, samples=(first, replace(second, **change), *rest))
+    with pytest.raises(InputError, match=f"begun with other data: {said}; .*another --name"):
+        refuse_changes(changed, tmp_path)
 
 
 @pytest.mark.parametrize(

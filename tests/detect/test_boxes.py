@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keyact import detect
+from keyact import Recognizer, detect
+from keyact.action.nothing import NoActions
 from keyact.errors import InputError
 
 
@@ -72,6 +73,29 @@ def test_detection_lists(tmp_path: Path, photos: dict[str, np.ndarray]) -> None:
     assert len(strict(photos["trip/000000000042.png"])[0]) == 0
 
 
+def test_a_crowd_that_is_given_stays_whole(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png", 7)
+    boxes = [[x, y, x + 1.5, y + 1.5] for x in range(0, 20, 2) for y in range(0, 12, 2)]
+    source = given(tmp_path, {"a.png": boxes})
+
+    def count(**options: int) -> int:
+        recognize = Recognizer(NoActions(), Middle(), source, **options)  # type: ignore[arg-type]
+        return len(recognize(photo).people)
+
+    assert (count(), count(max_people=50)) == (60, 50)
+
+
+class Middle:
+    """A pose backend: all joints in the middle of the box."""
+
+    name, layout = "middle", "coco17"
+
+    def __call__(self, image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        middle = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+        joints = np.concatenate([middle, np.ones((len(boxes), 1, 1))], 2)
+        return joints.repeat(17, 1).astype(np.float32)
+
+
 def test_of_two_copies_the_one_with_boxes_counts(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", 7)
     save(tmp_path / "z.png", 7)
@@ -88,6 +112,8 @@ def test_of_two_copies_the_one_with_boxes_counts(tmp_path: Path) -> None:
         ({"a.png": [[0, 0, 9, 9, 7]]}, "score 7, outside 0 to 1"),
         ({"a.png": 5}, "not a list of boxes"),
         ({"nowhere.png": [[0, 0, 9, 9]]}, "none of its 1 photos lies in its folder"),
+        ({"info": {}, "images": []}, "COCO annotations, .* keyact import coco-annotations"),
+        ({"images": [{"id": 1}]}, "COCO annotations, .* keyact import coco-annotations"),
         ([{"image_id": "a.png", "bbox": [0, 0, 9]}], "entry 0: bbox has 3 numbers"),
         ([{"image_id": "a.png", "bbox": [0, 0, 9, -9]}], "entry 0: bbox has a negative"),
         ([{"image_id": "a.png", "keypoints": []}], "keyact import alphapose"),
@@ -104,6 +130,16 @@ def test_wrong_entries_are_named(
     with pytest.raises(InputError, match=message) as caught:
         detect.load(given(tmp_path, content))
     assert "people.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_neighbours_cost_nothing(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png", 5)
+    save(tmp_path / "cut.tif", 6)
+    data = (tmp_path / "cut.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(data[: len(data) // 2])
+    find = detect.load(given(tmp_path, {"a.png": [[0, 0, 9, 9]]}))
+    assert len(find(photo)[0]) == 1
 
 
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:

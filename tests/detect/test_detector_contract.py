@@ -249,6 +249,29 @@ def test_letterbox(
     np.testing.assert_array_equal(canvas, expected)
 
 
+def test_letterbox_as_yolox_does_it() -> None:
+    """Sides are cut down to whole pixels, and one zoom holds for both."""
+    canvas, zoom = letterbox(np.full((100, 150, 3), 200, np.uint8), 64, average=False)
+    assert zoom == pytest.approx((64 / 150, 64 / 150))
+    assert (canvas[:42, :64] == 200).all() and (canvas[42:] == LETTERBOX_GREY).all()
+
+
+def test_yolox_chooses_by_objectness_times_class_and_shows_objectness(tmp_path: Path) -> None:
+    make_yolox(tmp_path / "y.onnx", classes=3, decoded=True)
+    network = detect.load(f"yolox:{tmp_path / 'y.onnx'}")
+    rows = np.zeros((len(network._cells.stride), 8), np.float32)  # type: ignore[attr-defined]
+    rows[:4] = [
+        [20, 20, 20, 20, 0.9, 0.4, 0.1, 0],  # a person, .36, over the next one
+        [20, 21, 20, 20, 0.5, 0.7, 0.1, 0],  # .35
+        [70, 70, 20, 20, 0.95, 0.5, 0.6, 0],  # rather something else
+        [70, 20, 20, 20, 0.6, 0.9, 0.1, 0],  # .54, but a lower objectness
+    ]
+    network._run = lambda canvas: rows  # type: ignore[attr-defined]
+    boxes, scores = network(np.zeros((96, 96, 3), np.uint8))
+    assert scores.tolist() == pytest.approx([0.9, 0.6])
+    assert boxes.tolist() == [[10, 10, 30, 30], [60, 10, 80, 30]]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"input": None}, {"input": [64, 32]}, {"input": [8, 8]}, {"nms_iou": "x"}, {"kind": "pose"}],

@@ -87,6 +87,23 @@ def test_models_are_judged_measured_and_kept(
     assert len(latencies) == 6
 
 
+def test_other_groups_are_other_intervals(
+    tmp_path: Path, photos: Any, models: list[Path], latencies: list[str]
+) -> None:
+    def intervals(dataset: Any, out: str) -> list[tuple[float, float]]:
+        table = compare(models, dataset, tmp_path / out, resamples=50, **TINY)
+        return [(row.top1_low, row.top1_high) for row in table]
+
+    samples = tuple(
+        replace(sample, group=f"g{number // 6}")
+        for number, sample in enumerate(photos.dataset.samples)
+    )
+    grouped = replace(photos.dataset, samples=samples)
+    before = intervals(photos.dataset, "kept")
+    after = intervals(grouped, "kept")
+    assert after == intervals(grouped, "fresh") != before
+
+
 def test_photos_that_cannot_be_read_are_said_each_time(
     tmp_path: Path, photos: Any, models: list[Path], latencies: list[str]
 ) -> None:

@@ -111,6 +111,40 @@ def huge(path: Path) -> None:
         archive.writestr("schema.npy", bytes(3 * 2**20))
 
 
+SPREADSHEETS = {
+    "excel": "\ufeffpath,label,p:run,p:swim\r\na.jpg,run,0.75,0.25\r\nb.jpg,swim,0.5,0.5\r\n",
+    "semicolons": "\ufeffpath;label;p:run;p:swim\na.jpg;run;0.75;0.25\nb.jpg;swim;0.5;0.5\n",
+    "german": "path;label;p:run;p:swim\na.jpg;run;0,75;0,25\nb.jpg;swim;0,5;0,5\n",
+    "tabs": "path\tlabel\tp:run\tp:swim\na.jpg\trun\t0.75\t0.25\nb.jpg\tswim\t0.5\t0.5\n",
+    "spaces": 'path, label, p: run, "p:swim"\na.jpg, run, 0.75, 0.25\nb.jpg, "swim" , 0.5, 0.5\n',
+    "unnamed": "path,label,p:run,p:swim,,\na.jpg,run,0.75,0.25,,\n\nb.jpg,swim,0.5,0.5,,\n",
+}
+
+
+@pytest.mark.parametrize("text", SPREADSHEETS.values(), ids=SPREADSHEETS.keys())
+def test_what_a_spreadsheet_saves_is_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.csv").write_bytes(text.encode())
+    read = load_predictions(tmp_path / "p.csv")
+    assert (read.labels, read.paths) == (("run", "swim"), ("a.jpg", "b.jpg"))
+    assert read.targets.tolist() == [0, 1]
+    assert read.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("path,label,p:run,p:swim, p:run\nx.jpg,run,1,0,0\n", "two columns are named 'p:run'"),
+        ("path,label,label,p:run\nx.jpg,run,run,1\n", "two columns are named 'label'"),
+        ("file,label,p:run\nx.jpg,run,1\n", "found are file, label, p:run"),
+        ("path,label,p:run\n", "no row below the names"),
+    ],
+)
+def test_columns_that_are_wrong_are_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(InputError, match=said):
+        load_predictions(tmp_path / "p.csv")
+
+
 BAD = {
     "pickled.npz": pickled,
     "huge.npz": huge,

@@ -9,12 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from keyact import action
+from keyact import action, detect, pose
 from keyact.data import Dataset, Sample
 from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.evaluate import robustness
 from keyact.evaluate.robustness import measure_robustness
 from keyact.evaluate.robustness_report import Condition, Robustness, save_robustness
+from keyact.formats.cache import model_name, pixel_hash
+from keyact.media.image import load_image
+from keyact.results import FrameResult, Person
 
 TINY = {"detector": "tiny-detector", "pose": "tiny-pose", "jobs": 1}
 ALL_BUT_CORRUPTIONS = (
@@ -105,6 +108,57 @@ def test_people_are_found_anew_unless_kept(
     (row,) = found.conditions
     assert found.clean.photos_with_person == pytest.approx(4 / 13, abs=1e-4)
     assert row.photos_with_person == pytest.approx(4 / 13 if keep else 0, abs=1e-4)
+
+
+def test_people_of_a_cache_are_asked_for_by_the_unscaled_photo(tmp_path: Path, photos: Any) -> None:
+    find, place = detect.load("tiny-detector", 1), pose.load("tiny-pose", 1)
+    lines = []
+    for sample in photos.dataset.samples:
+        image = load_image(sample.path)
+        boxes, scores = find(image)
+        people = [
+            Person(
+                box=tuple(box.tolist()), box_score=score, score=1, layout="coco17", keypoints=points
+            )
+            for box, score, points in zip(boxes, scores, place(image, boxes), strict=True)
+        ]
+        height, width = image.shape[:2]
+        lines.append(
+            FrameResult(
+                source=str(sample.path), width=width, height=height, image_only=not people,
+                people=tuple(people), timings_ms={}, model=model_name("coco", pixel_hash(image)),
+            ).to_json()
+        )  # fmt: skip
+    (tmp_path / "c.jsonl").write_text("\n".join(lines), "utf-8")
+    cached = f"precomputed:{tmp_path / 'c.jsonl'}"
+
+    class Watching(Counting):
+        def __init__(self) -> None:
+            super().__init__()
+            self.boxes: list[list[float]] = []
+
+        def __call__(self, image: Any, boxes: Any, keypoints: Any) -> Any:
+            inside = np.append(image.shape[1::-1], image.shape[1::-1])
+            self.boxes += (np.asarray(boxes) / inside).tolist()
+            return super().__call__(image, boxes, keypoints)
+
+    seen = {}
+    for size in (None, 48):  # the photos' shorter side is longer
+        model = Watching()
+        found = measure(
+            model, photos.dataset, tmp_path / str(size), perturbations=("left_right_swap",),
+            severities=(1,), detector=cached, pose=cached, size=size,
+        )  # fmt: skip
+        assert found.clean.photos_with_person == pytest.approx(4 / 13, abs=1e-4)
+        seen[size] = np.array(model.boxes)
+    np.testing.assert_allclose(seen[48], seen[None], atol=1e-6)
+    options: dict[str, Any] = {
+        "perturbations": ("occlusion",), "severities": (1,), "detector": cached, "pose": cached,
+    }  # fmt: skip
+    with pytest.raises(KeyactError, match=r"c\.jsonl: knows .* --keep-keypoints"):
+        measure("tiny-action", photos.dataset, tmp_path, **options)
+    kept = measure("tiny-action", photos.dataset, tmp_path, **options, keep_keypoints=True)
+    assert kept.conditions[0].photos_with_person == pytest.approx(4 / 13, abs=1e-4)
 
 
 def test_corruptions_lower_the_accuracy(tmp_path: Path, photos: Any) -> None:

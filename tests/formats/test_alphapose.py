@@ -22,6 +22,7 @@ from keyact.formats import (
     read,
 )
 from keyact.layouts import get_layout
+from keyact.media import MediaItem
 from keyact.results import FrameResult, Person
 
 LAYOUTS = ["coco17", "openpose18", "halpe26", "halpe68", "coco133", "halpe136"]
@@ -302,6 +303,48 @@ def test_results_are_named_as_alphapose_names_them(tmp_path: Path) -> None:
         "one.jpg", "y/one.jpg", "one.jpg", "0.jpg", "5.jpg", "clip/0.jpg", "w/clip/0.jpg",
         "<array>",
     ]  # fmt: skip
+
+
+def test_known_sources_are_told_apart_from_the_first_on(tmp_path: Path) -> None:
+    photos = ["x/one.jpg", "y/one.jpg", "y/two.jpg", "7.jpg"]
+    videos = ["x/clip.mp4", "y/clip.mp4", "other.avi"]
+    items = [MediaItem(Path(photo), "photo") for photo in photos]
+    items += [MediaItem(Path(video), "video") for video in videos]
+    with open_alphapose(tmp_path / "r.json", sources=items) as writer:
+        for photo in photos:
+            writer.write(frame(photo))
+        for video in videos:
+            writer.write(frame(video, 7, 0.2))
+        writer.write(frame("unknown/one.jpg"))
+    names = [item["image_id"] for item in json.loads((tmp_path / "r.json").read_text())]
+    assert names == [
+        "x/one.jpg", "y/one.jpg", "two.jpg", "7.jpg",
+        "x/clip/7.jpg", "y/clip/7.jpg", "other/7.jpg", "one.jpg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sources", "files"),
+    [
+        (["x/clip.mp4"], ["7.json"]),
+        (["x/clip.mp4", "one.jpg"], ["7.json", "one.json"]),
+        (["x/clip.mp4", "7.jpg"], ["7.json", "clip/7.json"]),
+        (["clip.mp4", "clip.avi"], ["clip.avi/7.json", "clip.mp4/7.json"]),
+        (["../clip.mp4", "../../clip.mp4"], None),
+    ],
+    ids=str,
+)
+def test_a_folder_of_several_videos(
+    tmp_path: Path, sources: list[str], files: list[str] | None
+) -> None:
+    items = [MediaItem(Path(s), "photo" if s.endswith("jpg") else "video") for s in sources]
+    with open_alphapose(tmp_path / "sep-json", sources=items) as writer:
+        for item in items:
+            number = (7, 0.2) if item.kind == "video" else (0, None)
+            writer.write(frame(str(item.path), *number))
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json"))
+    assert len(written) == len(sources)
+    assert files is None or written == [f"sep-json/{name}" for name in files]
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

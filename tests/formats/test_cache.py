@@ -54,10 +54,12 @@ def test_the_hash_is_of_shape_and_pixels() -> None:
 
 def test_people_are_found_by_pixels_best_first_and_cut_to_the_photo(tmp_path: Path) -> None:
     weak, strong = person((-20, 5, 10, 15), 0.25), person((30, 10, 1000, 1000), 0.75)
+    strong = strong.model_copy(update={"track_id": 3})
     outside = person((500, 500, 600, 600), 0.5)
     path = save(tmp_path / "c.jsonl", line(photo(1), weak, strong, outside), "", line(photo(2)))
     cache = KeypointCache(path)
     assert len(cache) == 2 and cache.layout == "coco17"
+    assert cache(photo(1)).track_ids == (3, None, None)
     found = cache(photo(1))
     assert found.boxes.tolist() == [[30, 10, 60, 40], [59, 39, 60, 40], [0, 5, 10, 15]]
     assert found.scores.tolist() == [0.75, 0.5, 0.25]

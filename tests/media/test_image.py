@@ -6,12 +6,14 @@ import struct
 import zlib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from keyact.errors import InputError
 from keyact.media import ImageLimits, load_image, source_name
+from keyact.media.image import photo_size
 
 # An L of four colours that no turn or mirror maps to itself: red corner top left.
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 153, 0), (0, 0, 255), (102, 102, 102)  # web-safe
@@ -124,8 +126,16 @@ def test_exif_orientation_is_undone(form: str, orientation: int) -> None:
     assert_card(loaded, {"JPEG": 6, "WEBP": 24}.get(form, 0))
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\xff\xff\xff\xff", b""])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0garbage",
+        b"Exif\0\0MM\0*\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0\x03\0\0\0\x01\0\x06",
+        b"",
+    ],
+)
 def test_damaged_exif_does_not_spoil_the_photo(exif: bytes) -> None:
     assert_card(load_image(encoded(Image.fromarray(card()), "JPEG", exif=exif)), 6)
 
@@ -225,6 +235,13 @@ JPEG = encoded(
 )
 
 
+LZW = encoded(
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8)),
+    "TIFF",
+    compression="tiff_lzw",
+)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -239,14 +256,12 @@ JPEG = encoded(
         ("script.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a photo"),
         ("picture.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a photo"),
         ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC is not supported; convert"),
-        (
-            "shared.tif",
-            b"II*\0\x08\0\0\0\xff\xff" + b"\xff" * 60,
-            "this kind of TIFF is not supported|damaged",
-        ),
+        ("shared.tif", b"II*\0\x08\0\0\0\xff\xff" + b"\xff" * 60, "damaged"),
+        ("cut.tif", LZW[: len(LZW) // 2], "damaged, or a kind of TIFF that is not supported"),
+        ("text.mp4", b"no video here", "not a photo that can be read"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "error::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("error")
 def test_bad_files_are_one_clear_line(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
@@ -256,6 +271,44 @@ def test_bad_files_are_one_clear_line(tmp_path: Path, name: str, data: bytes, me
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"^<bytes>: "):
         load_image(data)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.filterwarnings("error")
+def test_avif_is_named_where_it_can_be_read() -> None:
+    whole = encoded(Image.fromarray(card()), "AVIF")
+    assert_card(load_image(whole), 24)
+    with pytest.raises(InputError, match="damaged, or a kind of AVIF that is not supported"):
+        load_image(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="TIFF and AVIF can"):
+        load_image(b"text")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".3gp", ".mkv", ".avi", ".mpg", ".ts", ".m2ts", ".flv"])
+@pytest.mark.parametrize("limits", [ImageLimits(), ImageLimits(max_bytes=1000)])
+def test_a_video_is_told_from_a_photo(tmp_path: Path, suffix: str, limits: ImageLimits) -> None:
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w") as container:
+        codec = {".mpg": "mpeg2video", ".flv": "flv"}.get(suffix, "mpeg4")
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for shade in range(25):
+            noise = np.random.default_rng(shade).integers(0, 255, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="bgr24")))
+        container.mux(stream.encode(None))
+    assert path.stat().st_size > 1000
+    with pytest.raises(InputError, match="is a video, not a photo; use keyact predict"):
+        load_image(path, limits=limits)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_header_tells_the_size(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    assert photo_size(tmp_path / "a.jpg") == (99, 99)
+    (tmp_path / "cut.tif").write_bytes(LZW[: len(LZW) // 2])
+    for name in ("cut.tif", "gone.jpg"):
+        with pytest.raises(InputError, match=name):
+            photo_size(tmp_path / name)
 
 
 @pytest.mark.parametrize(

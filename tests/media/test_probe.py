@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from keyact.errors import InputError
 from keyact.media import iter_frames
 from keyact.media.probe import VideoInfo, probe_video
 from keyact.outputs import VideoWriter
@@ -30,3 +33,17 @@ def test_what_cannot_be_opened_gives_the_defaults(tmp_path: Path, content: bytes
     if content is not None:
         path.write_bytes(content)
     assert probe_video(path) == VideoInfo(None, 25)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a Unix thing")
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found: list[VideoInfo] = []
+    thread = threading.Thread(
+        target=lambda: found.append(probe_video(tmp_path / "pipe.mp4")), daemon=True
+    )
+    thread.start()
+    thread.join(10)
+    assert found == [VideoInfo()]
+    with pytest.raises(InputError, match=r"pipe\.mp4: is not a regular file"):
+        list(iter_frames(tmp_path / "pipe.mp4"))

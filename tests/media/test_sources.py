@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +65,56 @@ def test_kind_is_told_by_suffix(tree: Path) -> None:
     kinds = {item.path.name: item.kind for item in find_media([tree, tree / "notes.txt"])}
     assert kinds["clip.mp4"] == "video"
     assert kinds["a.PNG"] == kinds["notes.txt"] == "photo"
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffixes"),
+    [
+        ("photo", ".jfif .jpe .pgm .pbm .pnm .heic .HEIF .avif"),
+        ("video", ".3gp .3g2 .ogv .MTS .m2ts .mp4"),
+    ],
+)
+def test_files_of_these_names_are_found_in_a_folder(
+    tmp_path: Path, kind: str, suffixes: str
+) -> None:
+    for suffix in suffixes.split():
+        (tmp_path / f"a{suffix}").touch()
+    found = {item.path.suffix: item.kind for item in find_media([tmp_path])}
+    assert found == dict.fromkeys(suffixes.split(), kind)
+
+
+@pytest.fixture
+def locked(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A subfolder that may not be read; the tests may run as somebody who may read all."""
+    scan, place = os.scandir, tree / "sub" / "deep"
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path) == place:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    return place
+
+
+@pytest.mark.parametrize("asked", [".", "s*"])
+def test_a_subfolder_that_cannot_be_read_is_reported(
+    tree: Path, locked: Path, asked: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: dict[str, str] = {}
+    path = str(tree / asked)
+    found = find_media([path], lambda place, error: failed.update({place: str(error)}))
+    assert "sub/c.jpeg" in names(found, tree)
+    assert failed == {str(locked): f"{locked}: cannot be read: Permission denied"}
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, logger="keyact"):
+        assert find_media([path]) == found
+    assert f"{locked}: cannot be read" in caplog.text
+
+
+def test_a_folder_asked_for_must_be_readable(locked: Path) -> None:
+    with pytest.raises(InputError, match=r"deep: cannot be read: Permission denied"):
+        find_media([locked], lambda *_: None)
 
 
 @pytest.mark.parametrize(

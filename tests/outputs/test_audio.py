@@ -99,3 +99,12 @@ def test_what_has_no_sound_gets_none(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "copy.mp4", RATE, tmp_path / "a.mp4") as clip:
         clip.write(np.zeros((48, 64, 3), np.uint8))
         clip.abort()
+
+
+def test_sound_keeps_up_with_frames_at_times_of_their_own(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4")
+    with VideoWriter(tmp_path / "copy.mp4", 5, tmp_path / "a.mp4") as clip:
+        for seconds in (3.0, 3.1, 3.2, 4.0, 4.5):  # the first is shown at 0
+            clip.write(np.full((48, 64, 3), 200, np.uint8), seconds)
+    # To the end of the last frame, which the rate tells.
+    assert len(sound_of(tmp_path / "copy.mp4")[1]) / 44100 == pytest.approx(1.7, abs=0.1)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 
+from keyact.errors import KeyactError
 from keyact.layouts import get_layout, layout_names
 from keyact.outputs import annotate, label_text
 from keyact.results import Action, FrameResult, Person
@@ -167,3 +170,22 @@ def test_a_track_has_one_colour_whatever_its_place_in_the_list() -> None:
     first = annotate(image, frame(600, 300, one, two))
     np.testing.assert_array_equal(first, annotate(image, frame(600, 300, two, one)))
     assert (first[:, :300] != first[:, 300:]).any()
+
+
+def test_labels_have_the_letters_of_other_scripts() -> None:
+    image = np.zeros((300, 300, 3), np.uint8)
+    drawn = [
+        annotate(image, frame(300, 300, person((60, 60, 240, 240), settled=word)))
+        for word in ("Танец", "бегун")  # as long as each other
+    ]
+    assert (drawn[0] != drawn[1]).any()
+
+
+def test_a_font_of_ones_own(tmp_path: Path) -> None:
+    image, result = np.zeros((300, 300, 3), np.uint8), frame(300, 300, person((60, 60, 240, 240)))
+    own = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSerif.ttf")
+    assert (annotate(image, result, font=own) != annotate(image, result)).any()
+    (tmp_path / "text.ttf").write_text("no font")
+    for name in ("text.ttf", "gone.ttf"):
+        with pytest.raises(KeyactError, match=f"{name}: is no font"):
+            annotate(image, result, font=tmp_path / name)

@@ -130,8 +130,18 @@ def test_what_a_batch_raises_is_what_the_user_gets(folder: Path) -> None:
 def test_wrong_names_are_said(folder: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'hidden'"):
         _fit(folder, "layer", case.Clouds(), freeze="hiden")
-    with pytest.raises(InputError, match=r"no 'val_accuracy'.*val_top1"):
-        _fit(folder, "monitor", case.Clouds(), monitor="val_accuracy")
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "accuracy"])
+def test_a_figure_that_is_not_there_is_said_before_anything_is_learnt(
+    folder: Path, monitor: str
+) -> None:
+    class Untouched(case.Clouds):
+        def batch(self, epoch: int, step: int) -> Batch:
+            raise AssertionError("learnt")
+
+    with pytest.raises(InputError, match=rf"no '{monitor}'; known are rate, loss, top1, val_top1"):
+        _fit(folder, f"monitor-{monitor}", Untouched(), monitor=monitor)
 
 
 def test_a_checkpoint_of_another_network_is_refused(folder: Path) -> None:

@@ -156,7 +156,31 @@ def test_there_is_always_something_to_choose_on(tmp_path: Path, splits: str | No
     assert set(val.targets().tolist()) == {0, 1}
     assert len(data) == len(samples)  # what is tested on is kept for the file of splits
     assert len(said) == 1
-    assert ("warning: on two sides: copies" if splits == "train val" else "no split val") in said[0]
+    assert ("on two sides (1): copies of" if splits == "train val" else "no split val") in said[0]
+
+
+@pytest.mark.parametrize("splits", ["train", "train val"])
+def test_what_was_taken_out_of_the_splits_stays_out(tmp_path: Path, splits: str) -> None:
+    """As by ``keyact data split --method official --drop-leaks``."""
+    names = [*splits.split(), "test", None]
+    samples = []
+    for i in range(80):
+        (tmp_path / f"{i}.bin").write_bytes(bytes([i]))
+        samples.append(Sample(tmp_path / f"{i}.bin", LABELS[i % 2], names[i // 2 % len(names)]))
+    said: list[str] = []
+    data = with_val(Dataset("d", tmp_path, tuple(samples), LABELS), 0, said.append)
+    learnt = {s.path for split in ("train", "val") for s in data.subset(split).samples}
+    assert learnt == {s.path for s in samples if s.split in ("train", "val")}
+    out = [s for s in samples if s.split is None]
+    assert {s.path for s in data.samples if s.split is None} == {s.path for s in out}
+    assert len(data) == 80
+    assert f"left out: {len(out)} photos in no split, such as {out[0].path}" in said
+
+
+def test_a_test_part_alone_leaves_nothing_to_train_on(tmp_path: Path) -> None:
+    samples = [Sample(tmp_path / f"{i}", LABELS[i % 2], (None, "test")[i // 4]) for i in range(8)]
+    with pytest.raises(KeyactError, match=r"of the splits test none is train.*write train into"):
+        with_val(Dataset("d", tmp_path, tuple(samples), LABELS), 0, pytest.fail)
 
 
 @pytest.mark.parametrize(

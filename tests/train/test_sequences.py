@@ -17,7 +17,14 @@ from keyact.sequences import Augment, Features, Sequence, known_skeleton
 from keyact.sequences.views import Views
 from keyact.train.config import TrainConfig, load_config
 from keyact.train.kinds import default_model
-from keyact.train.sequence_data import ClipBatches, ClipSet, usable, with_val
+from keyact.train.sequence_data import (
+    ClipBatches,
+    ClipSet,
+    copies_across_sides,
+    refuse_torn_groups,
+    usable,
+    with_val,
+)
 from keyact.train.sequence_defaults import (
     augment_of,
     facing,
@@ -45,6 +52,52 @@ def test_held_out_groups_are_whole_and_test_is_left_alone() -> None:
     assert not {r.group for r in train} & {r.group for r in val}
     assert {r.label for r in train} == set(ACTIONS) == {r.label for r in val}
     assert len(train) + len(val) == 4 * len(ACTIONS) * 2
+
+
+def test_recordings_in_no_split_beside_others_are_left_out() -> None:
+    from dataclasses import replace
+
+    some = [replace(r, split=None) if r.group == "s0" else r for r in recordings(subjects=6)]
+    train, val, _ = with_val(some, 0.25, 0)
+    assert {r.group for r in train + val} == {"s1", "s2", "s3"}
+    own = [replace(r, split="validation") if r.group == "s1" else r for r in some]
+    train, val, ours = with_val(own, 0.25, 0)
+    assert not ours
+    assert ({r.group for r in train}, {r.group for r in val}) == ({"s2", "s3"}, {"s1"})
+
+
+def test_groups_that_a_manifest_tears_are_refused(tmp_path: Path) -> None:
+    write_utd_set(tmp_path, subjects=2, trials=1)
+    names = sorted(path.name for path in tmp_path.iterdir())
+
+    def manifest(*rows: str) -> None:
+        (tmp_path / "manifest.csv").write_text("\n".join(["path,split,group", *rows]), "utf-8")
+
+    manifest(f"{names[0]},train,anna", f"{names[1]},Validation,anna", f"{names[2]},test,bob")
+    with pytest.raises(
+        KeyactError,
+        match=rf"manifest\.csv: the group 'anna' .*\({names[0]} in train and {names[1]} in val\)",
+    ):
+        keyact.train(tmp_path, "tcn", runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    manifest(f"{names[0]},train,anna", f"{names[1]},training,anna", f"{names[2]},test,bob")
+    refuse_torn_groups(tmp_path)
+    # A protocol may share the subjects that file names tell: NTU's cross-view does.
+    manifest(*(f"{name},{('train', 'test')[i % 2]}," for i, name in enumerate(names)))
+    refuse_torn_groups(tmp_path)
+    refuse_torn_groups(tmp_path / names[0])
+
+
+def test_the_same_key_points_on_two_sides_are_told() -> None:
+    from dataclasses import replace
+
+    some = recordings()
+    assert copies_across_sides(some) == []
+    blank = Sequence.of(np.zeros((5, 20, 3)), layout="kinect20", label="wave", split="train")
+    both = [replace(blank, split=split) for split in ("train", "test")]
+    assert copies_across_sides([*some, *both, replace(some[0], split=None)]) == []
+    (line,) = copies_across_sides([*some, replace(some[0], name="again", split="test")])
+    assert f"on two sides (1): copies of a recording ({some[0].name} in train and again in" in line
 
 
 def test_a_val_split_is_taken_as_it_is() -> None:
@@ -306,6 +359,23 @@ def test_from_files_to_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                         options__width=8, options__depth=1, sequence__frames=8,
                         sequence__samples=20, tensorboard=False)  # fmt: skip
     assert len(done.failed) == 1 and f"left out: {done.failed[0]}" in told
+    # It was done, and goes on only with the recordings that it was begun with.
+    on: dict[str, Any] = {"name": "left-out", "resume": True}
+    folder = Path("runs/left-out")
+    listed = (folder / "split.csv").read_text("utf-8")
+    assert "a1_s1_t1_skeleton,a1,train,s1" in listed and ",val," in listed
+    keyact.train("utd", **on)
+    Path("utd/manifest.csv").write_text("path,label\na1_s1_t1_skeleton.mat,a2\n", "utf-8")
+    for name in Path("utd").glob("*.mat"):
+        with Path("utd/manifest.csv").open("a") as file:
+            file.write(f"{name.name},\n" if name.name != "a1_s1_t1_skeleton.mat" else "")
+    with pytest.raises(InputError, match=r"a1_s1_t1_skeleton was a1 in .*, and is a2 in .*--name"):
+        keyact.train("utd", **on)
+    assert (folder / "split.csv").read_text("utf-8") == listed
+    (folder / "split.csv").unlink()  # as runs of before have none
+    Path("utd/manifest.csv").unlink()
+    keyact.train("utd", **on)
+    assert (folder / "split.csv").read_text("utf-8") == listed
     refused = CliRunner().invoke(app, ["train", "utd", "--name", "two", "--set", "sequence.x=1"])
     assert refused.exit_code != 0
     assert "unknown setting" in refused.output.lower()

@@ -55,6 +55,19 @@ def log(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_data_are_read_as_the_options_say(data: Path, tmp_path: Path) -> None:
+    rows = ["path,label,split"]
+    for path in sorted(data.rglob("?.png")):
+        rows.append(f"{path.relative_to(data).as_posix()},{path.parent.name},{path.parts[-3]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    code, said = run(
+        "train", tmp_path / "list.csv", "--root", data, "--model", "keypoints-trees",
+        "--runs", tmp_path, "--name", "listed", "--detector", "whole-image",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "16 photos to learn from, 8 to choose on" in said
+
+
 SMALL = ("--detector", "whole-image", "--set", "weights=none", "--set", "batch=4", "--set",
          "options={size: 32, alpha: 0.35}", "--set", "tensorboard=false")  # fmt: skip
 
@@ -93,6 +106,14 @@ def test_train_stop_resume_and_predict(data: Path, tmp_path: Path) -> None:
     for other_data in ((data / "val",), (data, "--splits", whole / "split.csv")):
         code, said = run("train", *other_data, *resume)
         assert code == 1 and "was begun with" in said
+    listed = (broken / "split.csv").read_bytes()
+    photo = data / "val" / "red" / "0.png"
+    photo.rename(data / "train" / "red" / "moved.png")
+    code, said = run("train", data, *resume)
+    assert code == 1 and "was begun with other data" in said.replace("\n", " ")
+    assert "train/red/moved.png was not there, and is red in train now" in " ".join(said.split())
+    assert (broken / "split.csv").read_bytes() == listed
+    (data / "train" / "red" / "moved.png").rename(photo)
     code, said = run("train", data, *resume)
     assert code == 1, said
     one, other = log(whole), log(broken)

@@ -155,6 +155,65 @@ def test_a_run_of_that_name_is_refused_before_the_work(
         keyact.train(data, "tcn", name="old")
 
 
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Clips of two labels, a test clip of which is also in train. Nothing reads their frames."""
+    for part, numbers in (("train", range(4)), ("test", range(4, 6))):
+        for label in ("run", "sit"):
+            for number in numbers:
+                path = tmp_path / "copied" / part / label / f"v{number // 2}_{number}.mp4"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"{label} {number}")
+    shutil.copy(tmp_path / "copied/test/run/v2_4.mp4", tmp_path / "copied/train/run/v1_copy.mp4")
+    return tmp_path / "copied"
+
+
+class _Followed(Exception):
+    """Stands in for the hours in which people are followed."""
+
+
+def _learnt(monkeypatch: pytest.MonkeyPatch, said: list[str], *given: Any, **more: Any) -> set[str]:
+    """The clips whose people would be followed."""
+    seen: list[str] = []
+
+    def follow(dataset: Any, **options: Any) -> None:
+        seen.extend(sample.path.relative_to(dataset.root).as_posix() for sample in dataset.samples)
+        raise _Followed
+
+    monkeypatch.setattr("keyact.data.recordings.load_recordings", follow)
+    with pytest.raises(_Followed):
+        keyact.train(*given, model="tcn", say=said.append, **more)
+    return set(seen)
+
+
+def test_copies_of_test_clips_are_told_and_stay_out_once_dropped(
+    run: Any, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    everything = _learnt(monkeypatch, said, copied)
+    assert "train/run/v1_copy.mp4" in everything and not any("test" in name for name in everything)
+    (warning,) = [line for line in said if line.startswith("warning")]
+    assert "on two sides (1): copies of a photo run/v2_4.mp4" in warning
+
+    run("data", "split", copied, "--method", "official", "--drop-leaks", "--out", "splits")
+    said.clear()
+    kept = _learnt(monkeypatch, said, copied, splits="splits/split.csv")
+    assert kept == everything - {"train/run/v1_copy.mp4"}
+    assert not [line for line in said if line.startswith("warning")]
+    assert any("left out: 1 clips in no split, such as" in line for line in said)
+
+
+def test_groups_of_clips_on_two_sides_are_refused(run: Any, copied: Path, tmp_path: Path) -> None:
+    rows = [f"{path.relative_to(copied).as_posix()},{path.parent.name},{path.parts[-3]},anna"
+            for path in sorted(copied.rglob("*.mp4"))]  # fmt: skip
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label,split,group", *rows]), "utf-8")
+    from keyact.data import load_dataset
+
+    with pytest.raises(keyact.KeyactError, match="share what they must not: group 'anna'"):
+        keyact.train(load_dataset(tmp_path / "clips.csv", root=copied), "tcn")
+    assert not Path("runs").exists()
+
+
 def test_networks_that_look_want_pictures(run: Any, tmp_path: Path) -> None:
     from train.sequence_case import write_utd_set
 

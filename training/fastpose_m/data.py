@@ -14,8 +14,8 @@ from training.teachers import FLIP_COCO17
 
 MIN_MEAN_SCORE = 0.25  # poses that the teacher does not believe are left out
 BOX_MARGIN = 1.25
-NEAR_UPRIGHT = np.deg2rad(20)
-LYING = 0.2  # share of the crops that are turned until the person lies, which few do in photos
+LYING = 0.2
+"""Share of the crops that are turned until the person lies, which few do in photos."""
 LYING_TURN = np.deg2rad(50), np.deg2rad(130)
 UPPER, LOWER = np.arange(0, 11), np.arange(11, 17)
 
@@ -73,15 +73,21 @@ def plain_sample(crops: Crops, i: int, height: int, width: int):
     return image[:, :, ::-1], matrix
 
 
-def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.random.Generator):
-    """One crop: RGB uint8 (H, W, 3), xy (17, 2) in crop pixels, score (17,), spread in px, and
-    whether it is near upright."""
+def augmented_sample(
+    crops: Crops,
+    i: int,
+    height: int,
+    width: int,
+    rng: np.random.Generator,
+    lying: float = LYING,
+):
+    """One crop: RGB uint8 (H, W, 3), xy (17, 2) in crop pixels, score (17,) and spread in px."""
     box, points = crops.boxes[i].copy(), crops.keypoints[i].copy()
     if rng.random() < 0.15:
         box = _half_body(box, points, rng)
     longer = float(max(box[2:] - box[:2]))
     turn = np.deg2rad(np.clip(rng.normal(0, 18), -40, 40)) if rng.random() < 0.4 else 0.0
-    if rng.random() < LYING:
+    if rng.random() < lying:
         turn = rng.uniform(*LYING_TURN) * rng.choice((-1, 1))
         box = _turned(box, turn)
     margin = BOX_MARGIN * float(np.exp(np.clip(rng.normal(0, 0.18), -0.4, 0.4)))
@@ -99,7 +105,7 @@ def augmented_sample(crops: Crops, i: int, height: int, width: int, rng: np.rand
     image = _colour(np.ascontiguousarray(image), rng)
     if rng.random() < 0.25:
         _occlude(image, xy, score, crops, rng)
-    return image, xy, score, spread, float(abs(turn) < NEAR_UPRIGHT)
+    return image, xy, score, spread
 
 
 def _turned(box: np.ndarray, turn: float) -> np.ndarray:
@@ -179,17 +185,17 @@ def batches(
     seed: int,
     start_step: int = 0,
     workers: int = 0,
+    lying: float = LYING,
 ) -> Iterator[ahead.Batch]:
     """Endless augmented batches; the seed and the step tell all of them.
 
-    A batch: images (N, H, W, 3) RGB uint8, xy (N, 17, 2), score and spread (N, 17), and whether
-    each crop is near enough to upright for the teacher to know its way, (N,) 0 or 1.
+    A batch: images (N, H, W, 3) RGB uint8, xy (N, 17, 2), score and spread (N, 17).
     """
 
     def make(step: int) -> ahead.Batch:
         rng = np.random.default_rng([seed, step])
         samples = [
-            augmented_sample(crops, int(i), height, width, rng)
+            augmented_sample(crops, int(i), height, width, rng, lying)
             for i in rng.integers(len(crops), size=size)
         ]
         image, *labels = (np.stack(column) for column in zip(*samples, strict=True))

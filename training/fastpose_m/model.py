@@ -1,17 +1,15 @@
-"""The network: MobileNetV2 1.4 to stride 32, three pixel-shuffle (DUC) steps back to stride 4.
+"""The network: MobileNetV2 1.75 to stride 32, three pixel-shuffle (DUC) steps back to stride 4.
 
 After FastPose (Fang et al., RMPE, ICCV 2017; AlphaPose, TPAMI 2022): dense up-sampling
 convolutions (Wang et al. 2018), each a 3x3 convolution and a pixel shuffle, bring the
 backbone's last map to stride 4. Differences, made for small networks: after each step a skip
 from the backbone is added and a separable convolution blends the two (as in MoveNet's feature
-pyramid, from which they can start, see :mod:`training.fastpose_m.inherit`), the loss is a
+pyramid, whose weights it starts from, see :mod:`training.fastpose_m.inherit`), the loss is a
 cross-entropy over the spatial softmax of each map, and a per-joint score is read from the
 features at the joint.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import keras
 from keras import layers, ops
@@ -21,6 +19,8 @@ from training.backbone import mobilenet_v2
 STRIDE = 4
 JOINTS = 17
 LAST = "block_16_project_BN"
+ALPHA = 1.75  # the teacher's widths, so that its weights fit
+NECK = 1280
 FOLD = 64  # channels of stride 32 in front of the first up-sampling
 STEPS = (  # skip's tap, channels of skip and up-sampled map, channels after blending
     ("block_9_add", 64, 32),
@@ -56,36 +56,23 @@ def separable(x, filters: int, name: str):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def build(
-    height: int,
-    width: int,
-    weights: str | Path | None,
-    alpha: float = 1.4,
-    neck: int = 896,
-    inner: bool = False,
-) -> keras.Model:
-    """RGB / 127.5 - 1 (N, H, W, 3) to map logits (N, h, w, 17) and score logits (N, 17).
-
-    ``inner`` also gives the blended maps, ``blend1`` to ``blend3``. With ``alpha`` 1.75 and
-    ``neck`` 1280 it has the shape of the teacher.
-    """
-    backbone = mobilenet_v2((height, width, 3), weights, alpha)
-    x = layers.Conv2D(neck, 1, name="neck")(backbone.get_layer(LAST).output)
+def build(height: int, width: int) -> keras.Model:
+    """RGB / 127.5 - 1 (N, H, W, 3) to map logits (N, h, w, 17) and score logits (N, 17)."""
+    backbone = mobilenet_v2((height, width, 3), None, ALPHA)
+    x = layers.Conv2D(NECK, 1, name="neck")(backbone.get_layer(LAST).output)
     x = layers.ReLU(6.0, name="neck_relu")(x)
     x = layers.Conv2D(FOLD, 1, name="fold")(x)
-    blends = {}
     for step, (tap, channels, blended) in enumerate(STEPS, 1):
         x = EdgePad(name=f"edge{step}")(x)
         x = layers.Conv2D(4 * channels, 3, name=f"duc{step}")(x)
         x = PixelShuffle(name=f"shuffle{step}")(x)
         skip = layers.Conv2D(channels, 1, name=f"skip{step}")(backbone.get_layer(tap).output)
         x = layers.Add(name=f"add{step}")([x, skip])
-        x = blends[f"blend{step}"] = separable(x, blended, f"blend{step}")
+        x = separable(x, blended, f"blend{step}")
     features = separable(x, FEATURES, "final")
     maps = layers.Conv2D(JOINTS, 1, dtype="float32", name="maps")(features)
     scores = JointScore(name="scores")([maps, features])
-    outputs = {"maps": maps, "scores": scores, **(blends if inner else {})}
-    return keras.Model(backbone.input, outputs, name="fastpose_m")
+    return keras.Model(backbone.input, {"maps": maps, "scores": scores}, name="fastpose_m")
 
 
 @keras.saving.register_keras_serializable(package="keyact")

@@ -2,13 +2,11 @@
 
     python -m training.fastpose_m.inherit
     python -m training.fastpose_m.train --labels work/labels --shared ../shared \
-        --run work/fastpose_m --phases 256x192:60m:5e-4
+        --run work/fastpose_m --phases 256x192:60m:2e-4
 
-A phase is HxW:budget:learning-rate, the budget in minutes ("40m") or steps ("9000"). Besides
-the teacher's key points, which are averages over several views, the network learns the
-teacher's blended maps on the very crop it sees (feature distillation, Romero et al., ICLR
-2015): three dense targets per crop instead of 17 points. Averaged weights are evaluated on
-held-out crops (sports18 val, yoga8 val) and kept.
+A phase is HxW:budget:learning-rate, the budget in minutes ("40m") or steps ("9000"). The
+teacher's key points, which are averages over several views, are learnt. Averaged weights are
+evaluated on held-out crops (sports18 val, yoga8 val) and kept.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from keras import ops
 from keyact.layouts import get_layout
 from keyact.pose.evaluation import SIGMAS
 from training import onnx_export
-from training.backbone import freeze_until, initial_weights, mobilenet_v2
+from training.backbone import freeze_until, mobilenet_v2
 from training.fastpose_m import data, evaluate, model
 from training.onnx_import import load_shipped
 from training.schedule import Trainer, fast_policy, save_weights
@@ -35,7 +33,6 @@ BELIEF_WEIGHT = 0.5
 # some pixels costs an eye next to nothing.
 WRIST = get_layout("coco17").joints.index("left_wrist")
 SHARPNESS = np.sqrt(SIGMAS / SIGMAS[WRIST]).astype(np.float32)
-BLENDS = ("blend1", "blend2", "blend3")
 
 
 def targets(xy, spread, h: int, w: int, sigma: float):
@@ -56,10 +53,10 @@ def targets(xy, spread, h: int, w: int, sigma: float):
     return maps, ops.cast(inside, "float32")
 
 
-def make_loss(h: int, w: int, sigma: float, teacher: keras.Model | None, distil: float):
-    """Places and scores that the labels tell, and the blended maps that ``teacher`` makes."""
+def make_loss(h: int, w: int, sigma: float):
+    """How far the maps and scores are from what the labels tell."""
 
-    def loss(net, image, xy, score, spread, upright):
+    def loss(net, image, xy, score, spread):
         goal, inside = targets(xy, spread, h, w, sigma)
         weight = inside * ops.where(score > LEAST_SCORE, score, 0.0)
         image = ops.cast(image, "float32") / 127.5 - 1.0
@@ -70,49 +67,26 @@ def make_loss(h: int, w: int, sigma: float, teacher: keras.Model | None, distil:
         place = ops.sum(cross * weight) / (ops.sum(weight) + 1e-6)
         believed = ops.binary_crossentropy(score * inside, out["scores"], from_logits=True)
         belief = ops.mean(believed)
-        losses = {"place": place, "belief": belief}
-        total = place + BELIEF_WEIGHT * belief
-        if teacher is not None:
-            looked = teacher(image, training=False)
-            gaps = [
-                ops.mean(
-                    ops.square(ops.cast(out[name], "float32") - ops.cast(looked[name], "float32")),
-                    (1, 2, 3),
-                )
-                for name in BLENDS
-            ]
-            losses["distil"] = ops.mean(sum(gaps) * upright)
-            total = total + distil * losses["distil"]
-        return {"loss": total, **losses}
+        return {"loss": place + BELIEF_WEIGHT * belief, "place": place, "belief": belief}
 
     return loss
-
-
-def load_teacher(path: Path, height: int, width: int) -> keras.Model:
-    net = model.build(height, width, None, alpha=1.75, neck=1280, inner=True)
-    net.load_weights(path)
-    net.trainable = False
-    return net
 
 
 def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_out) -> int:
     """Train at one input size; returns the number of steps taken since the very start."""
     size, budget, rate = phase.split(":")
     height, width = (int(side) for side in size.split("x"))
-    fresh = previous is None and args.init in ("imagenet", "random")
-    start = initial_weights(args.init, args.shared) if fresh else None
-    net = model.build(height, width, start, inner=True)
+    net = model.build(height, width)
     if previous is None and args.init == "shipped":
         load_shipped(net, onnx_export.WEIGHTS / "fastpose_m.onnx")
-    elif not fresh:
+    elif previous or args.init != "random":
         net.load_weights(previous or args.init)
-    teacher = load_teacher(args.teacher, height, width) if args.distil else None
     if args.freeze_until:
         freeze_until(net, args.freeze_until)
     body = {layer.name for layer in mobilenet_v2((height, width, 3), None).layers}
     head = {layer.name for layer in net.layers} - body
     h, w = height // model.STRIDE, width // model.STRIDE
-    loss = make_loss(h, w, args.sigma * height / 256, teacher, args.distil)
+    loss = make_loss(h, w, args.sigma * height / 256)
     trainer = Trainer(net, head, loss, float(rate), budget, args.backbone_rate)
 
     def keep() -> None:
@@ -123,7 +97,9 @@ def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_ou
         save_weights(net, args.run / "last.weights.h5")
         (args.run / "state.json").write_text(json.dumps(state))
 
-    batches = data.batches(crops, args.batch, height, width, args.seed, step, args.workers)
+    batches = data.batches(
+        crops, args.batch, height, width, args.seed, step, args.workers, args.lying
+    )
     trainer.run(batches, keep, args.eval_minutes, what="crops", title=size)
     return step + trainer.done
 
@@ -133,7 +109,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--run", type=Path, default=Path("work/fastpose_m"))
-    parser.add_argument("--phases", nargs="+", default=["256x192:60m:5e-4"])
+    parser.add_argument("--phases", nargs="+", default=["256x192:60m:2e-4"])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--sigma", type=float, default=1.5, help="of a wrist, in cells at 256 px")
     parser.add_argument("--seed", type=int, default=0)
@@ -141,10 +117,9 @@ def main() -> None:
     parser.add_argument(
         "--init",
         default="work/inherited.weights.h5",
-        help='a file of inherit.py, "shipped" (the released weights), "imagenet" or "random"',
+        help='a file of inherit.py, "shipped" (the released weights) or "random"',
     )
-    parser.add_argument("--teacher", type=Path, default=Path("work/teacher.weights.h5"))
-    parser.add_argument("--distil", type=float, default=1.0, help="weight of the blended maps")
+    parser.add_argument("--lying", type=float, default=data.LYING, help="share of turned crops")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--backbone-rate", type=float, default=1.0, help="share of the rate")
     parser.add_argument("--freeze-until", default="expanded_conv_project_BN", help='"" for nothing')

@@ -142,4 +142,4 @@ def _draw(
     with VideoWriter(target, rate, path) as clip:
         for result in results:
             _, seconds, image = next(frames)
-            clip.write(annotate(image, with_timeline(result, timeline, seconds)))
+            clip.write(annotate(image, with_timeline(result, timeline, seconds)), seconds)

@@ -23,7 +23,7 @@ from keyact.cli.judging import (
     bars,
     labelled,
 )
-from keyact.cli.options import Detector, Pose
+from keyact.cli.options import Detector, GroupPattern, Images, Labels, Pose, Root, reading
 from keyact.cli.terminal import FAILED, complain, console, one_line_errors
 from keyact.errors import KeyactError
 
@@ -46,6 +46,10 @@ def compare(
     ] = Path("comparison"),
     format: Format = None,
     splits: Splits = None,
+    root: Root = None,
+    labels: Labels = None,
+    images: Images = None,
+    group_pattern: GroupPattern = None,
     split: Split = None,
     robust: Annotated[
         bool,
@@ -87,7 +91,16 @@ def compare(
         from keyact.evaluate.perturbations import CORRUPTIONS
         from keyact.evaluate.robustness import measure_robustness
 
-        dataset, _ = labelled(data, format, splits, split, limit, seed, messages)
+        dataset, _ = labelled(
+            data,
+            format,
+            splits,
+            split,
+            limit,
+            seed,
+            messages,
+            **reading(root, labels, images, group_pattern),
+        )
         with bars(messages) as progress:
 
             def bear(model: str) -> Robustness:

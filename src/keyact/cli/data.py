@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from keyact.cli.options import Detector, Pose
+from keyact.cli.options import Detector, GroupPattern, Images, Labels, Pose, Root, reading
 from keyact.cli.terminal import FAILED, complain_of_many, console, one_line_errors
 from keyact.replacing import replacing, spare
 
@@ -34,23 +34,6 @@ Format = Annotated[
         metavar="NAME",
         help="class-folders, manifest, kaggle-har, stanford40, coco-actions or video-folders; "
         "told by the files' names when not given.",
-    ),
-]
-Root = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="manifest: folder that its paths are told from."),
-]
-Labels = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="coco-actions: table with path and label.")
-]
-Images = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="coco-actions: folder of the photos.")
-]
-GroupPattern = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="class-folders, video-folders: what of a file's name is its group, in parentheses.",
     ),
 ]
 
@@ -99,12 +82,13 @@ def check(
     The exit status is 0 when nothing is wrong, 1 when something is, and 2 for a wrong option.
     """
     with one_line_errors():
+        from keyact.data import load_dataset
         from keyact.data.check import check as run
         from keyact.data.sheet import ContactSheet, picture_format
 
         if sheet is not None:
             picture_format(sheet)  # before the long part
-        dataset = _load(source, format, root, labels, images, group_pattern)
+        dataset = load_dataset(source, format, **reading(root, labels, images, group_pattern))
         if splits is not None:
             from keyact.data.splits import read_split
 
@@ -169,10 +153,10 @@ def split(
     manifest of its own with --root DIR.
     """
     with one_line_errors():
-        from keyact.data import splits
+        from keyact.data import load_dataset, splits
         from keyact.data.base import SPLITS
 
-        dataset = _load(source, format, root, labels, images, group_pattern)
+        dataset = load_dataset(source, format, **reading(root, labels, images, group_pattern))
         before = len(dataset.problems)
         if drop_leaks:
             if method not in ("", "official"):
@@ -191,21 +175,6 @@ def split(
             counts = [sum(s.split == name for s in fold.samples) for name in SPLITS]
             table.add_row(Text(str(path)), *map(str, counts))
         console().print(table)
-
-
-def _load(
-    source: Path,
-    format: str | None,
-    root: Path | None,
-    labels: Path | None,
-    images: Path | None,
-    group_pattern: str | None,
-) -> Dataset:
-    from keyact.data import load_dataset
-
-    given = {"root": root, "labels": labels, "images": images, "group_pattern": group_pattern}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return load_dataset(source, format, **options)
 
 
 def _write_json(target: str, report: Report) -> None:

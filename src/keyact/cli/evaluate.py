@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import typer
 from rich.table import Table
@@ -24,7 +24,16 @@ from keyact.cli.judging import (
     bars,
     labelled,
 )
-from keyact.cli.options import Detector, Model, Pose
+from keyact.cli.options import (
+    Detector,
+    GroupPattern,
+    Images,
+    Labels,
+    Model,
+    Pose,
+    Root,
+    reading,
+)
 from keyact.cli.terminal import FAILED, console, one_line_errors
 from keyact.errors import InputError
 from keyact.replacing import spare
@@ -61,6 +70,10 @@ def evaluate(
     ] = Path("evaluation"),
     format: Format = None,
     splits: Splits = None,
+    root: Root = None,
+    labels: Labels = None,
+    images: Images = None,
+    group_pattern: GroupPattern = None,
     split: Split = None,
     against: Annotated[
         list[str] | None,
@@ -110,6 +123,7 @@ def evaluate(
         raise typer.BadParameter("give either DATA or --predictions FILE")
     if predictions is not None and against:
         raise typer.BadParameter("--against needs DATA: other models are run on it")
+    given = reading(root, labels, images, group_pattern)
     messages = console(stderr=True)
     failures = Failures(messages)
     with one_line_errors():
@@ -123,7 +137,17 @@ def evaluate(
             found, split = judging.load_predictions(predictions), None
         elif is_sequence_network(model):
             wanted = _Wanted(
-                str(data), format, splits, split, limit, only_known, detector, pose, every, jobs
+                str(data),
+                format,
+                splits,
+                given,
+                split,
+                limit,
+                only_known,
+                detector,
+                pose,
+                every,
+                jobs,
             )
             with bars(messages) as progress:
                 split, (found, *others) = _on_sequences(
@@ -138,7 +162,9 @@ def evaluate(
             jobs = jobs or os.cpu_count() or 1
             threads = 1 if jobs > 1 else None
             models = [action.load(name, threads=threads) for name in (model, *(against or ()))]
-            dataset, split = labelled(str(data), format, splits, split, limit, seed, messages)
+            dataset, split = labelled(
+                str(data), format, splits, split, limit, seed, messages, **given
+            )
             made: list[judging.Predictions] = []
             with bars(messages) as progress:
                 for one in models:
@@ -176,6 +202,7 @@ class _Wanted(NamedTuple):
     data: str
     format: str | None
     splits: Path | None
+    reading: dict[str, Any]
     split: str | None
     limit: int | None
     only_known: bool
@@ -227,7 +254,9 @@ def _on_clips(
     from keyact.data.recordings import load_recordings
     from keyact.evaluate.sequences import of_split, predict_sequences
 
-    dataset = load_dataset(wanted.data, wanted.format, splits=wanted.splits).labelled()
+    dataset = load_dataset(
+        wanted.data, wanted.format, splits=wanted.splits, **wanted.reading
+    ).labelled()
     samples, split = of_split(dataset.samples, wanted.split)
     clips = replace(dataset, samples=tuple(_some(samples, wanted.limit)))
     made: list[Predictions] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Annotated
@@ -121,6 +122,7 @@ class _Import:
         self._spool = spool
         self._options = Options(layout, self.problem, self._size_of, annotations)
         self._places: dict[Path, list[tuple[int, int]]] = {}
+        self._counts: Counter[Path] = Counter()  # people, also those that are not kept
         self._stated: dict[Path, tuple[int, int]] = {}
         self._read: dict[Path, tuple[int, int, str]] = {}
         self._missing: set[str] = set()
@@ -175,9 +177,8 @@ class _Import:
             for start, length in places:
                 self._spool.seek(start)
                 people += json.loads(self._spool.read(length))
-            if len(people) > MAX_PEOPLE:
-                self.problem(f"{path}: {len(people)} people; only {MAX_PEOPLE} are kept")
-                people = people[:MAX_PEOPLE]
+            if self._counts[path] > MAX_PEOPLE:
+                self.problem(f"{path}: {self._counts[path]} people; only {MAX_PEOPLE} are kept")
             self.people += len(people)
             fields = {
                 "source": str(path),
@@ -200,9 +201,13 @@ class _Import:
                 )
         if photo.width is not None and photo.height is not None:
             self._stated[path] = (photo.width, photo.height)
-        line = json.dumps([person.model_dump(mode="json") for person in photo.people]).encode()
-        self._places.setdefault(path, []).append((self._spool.tell(), len(line)))
-        self._spool.write(line)
+        places = self._places.setdefault(path, [])
+        kept = photo.people[: max(MAX_PEOPLE - self._counts[path], 0)]
+        self._counts[path] += len(photo.people)
+        if kept:
+            line = json.dumps([person.model_dump(mode="json") for person in kept]).encode()
+            places.append((self._spool.tell(), len(line)))
+            self._spool.write(line)
 
     def _size_of(self, name: str) -> tuple[int, int] | None:
         try:

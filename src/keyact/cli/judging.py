@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
@@ -67,10 +67,11 @@ def labelled(
     limit: int | None,
     seed: int,
     messages: Console,
+    **reading: Any,
 ) -> tuple[Dataset, str | None]:
     """The photos that the options ask for, and the name of their split.
 
-    What of the data could not be used is told.
+    What of the data could not be used is told. ``reading`` is of `keyact.cli.options.reading`.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def labelled(
     """
     from keyact.data import load_dataset
 
-    dataset = load_dataset(data, format, splits=splits)
+    dataset = load_dataset(data, format, splits=splits, **reading)
     complain_of_many(dataset.problems, messages)
     if split is None and any(sample.split for sample in dataset.samples):
         split = "val"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -70,9 +70,44 @@ MinConfidence: TypeAlias = Annotated[
 MaxPeople: TypeAlias = Annotated[
     int, typer.Option("--max-people", min=1, help="People per photo, best first.")
 ]
+MostPeople: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--max-people",
+        min=1,
+        help="People per photo, best first; by default 50, and with the detectors boxes and "
+        "precomputed all.",
+        show_default=False,
+    ),
+]
 FlipTest: TypeAlias = Annotated[
     bool, typer.Option("--flip-test", help="Average poses with the mirrored photo: slower.")
 ]
 Every: TypeAlias = Annotated[
     int, typer.Option("--every", min=1, help="Of a video, take every N-th frame.")
 ]
+Root: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="manifest: folder that its paths are told from."),
+]
+Labels: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="coco-actions: table with path and label.")
+]
+Images: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="coco-actions: folder of the photos.")
+]
+GroupPattern: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="class-folders, video-folders: what of a file's name is its group, in parentheses.",
+    ),
+]
+
+
+def reading(
+    root: Path | None, labels: Path | None, images: Path | None, group_pattern: str | None
+) -> dict[str, Any]:
+    """What was given of how labelled data are read, as `keyact.data.load_dataset` takes it."""
+    given = {"root": root, "labels": labels, "images": images, "group_pattern": group_pattern}
+    return {name: value for name, value in given.items() if value is not None}

@@ -9,7 +9,7 @@ from keyact.cli.options import (
     Every,
     FlipTest,
     JsonTo,
-    MaxPeople,
+    MostPeople,
     Paths,
     Pose,
     Save,
@@ -29,7 +29,7 @@ def pose(
     alphapose_form: AlphaPoseForm = "default",
     save: Save = None,
     threads: Threads = None,
-    max_people: MaxPeople = 50,
+    max_people: MostPeople = None,
     flip_test: FlipTest = False,
     every: Every = 1,
 ) -> None:
@@ -39,6 +39,10 @@ def pose(
     key points. `keyact models` lists the backends. The exit status is 0 when all went well, 1
     when something could not be read or written, and 2 for a wrong option.
     """
+    outputs = Outputs(
+        json=json_to, alphapose=alphapose_to, save=save, alphapose_form=alphapose_form
+    )
+    outputs.check()
     with one_line_errors():
         from keyact.action.nothing import NoActions
         from keyact.recognizer import Recognizer
@@ -52,7 +56,4 @@ def pose(
             max_people=max_people,
             flip_test=flip_test,
         ).warm_up()
-        outputs = Outputs(
-            json=json_to, alphapose=alphapose_to, save=save, alphapose_form=alphapose_form
-        )
         work_through(paths, recognizer, PoseSummary(), outputs, every)

@@ -163,14 +163,14 @@ def _write(target: str | None, text: str) -> None:
 def _table(reports: Sequence[PoseReport]) -> Table:
     first = reports[0]
     table = Table(
-        title=f"{first.people} people in {first.photos} photos, {first.detector}",
+        title=f"{first.people} people in {first.photos} photos, {first.detector}; ms per person",
         title_justify="left",
         box=None,
         pad_edge=False,
     )
     table.add_column("Pose", overflow="fold", min_width=12)
     shares = ("AP", "AP50", "AP75", "AR", "OKS", *(f"PCK@{at:g}" for at in first.pck))
-    for column in ("Found", *shares, "ms/person"):
+    for column in ("Found", *shares, "ms"):
         table.add_column(column, justify="right")
     for report in reports:
         values = (report.ap, report.ap50, report.ap75, report.ar, report.oks, *report.pck.values())

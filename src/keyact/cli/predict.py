@@ -14,9 +14,9 @@ from keyact.cli.options import (
     Every,
     FlipTest,
     JsonTo,
-    MaxPeople,
     MinConfidence,
     Model,
+    MostPeople,
     Paths,
     Pose,
     Save,
@@ -43,7 +43,7 @@ def predict(
     detector: Detector = "persondet-m",
     threads: Threads = None,
     min_confidence: MinConfidence = None,
-    max_people: MaxPeople = 50,
+    max_people: MostPeople = None,
     flip_test: FlipTest = False,
     every: Every = 1,
     timeline_to: Annotated[
@@ -82,6 +82,9 @@ def predict(
     """
     outputs = Outputs(json_to, csv_to, alphapose_to, save, alphapose_form, timeline_to)
     outputs.check()
+    for option, given in (("--timeline", timeline_to), ("--sequence", sequence)):
+        if given is not None and not track:
+            raise typer.BadParameter(f"{option} follows people: leave --no-track out")
     with one_line_errors():
         from keyact import action
         from keyact.action.clips import is_sequence_network

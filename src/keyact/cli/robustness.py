@@ -21,7 +21,16 @@ from keyact.cli.judging import (
     bars,
     labelled,
 )
-from keyact.cli.options import Detector, Model, Pose
+from keyact.cli.options import (
+    Detector,
+    GroupPattern,
+    Images,
+    Labels,
+    Model,
+    Pose,
+    Root,
+    reading,
+)
 from keyact.cli.terminal import FAILED, console, one_line_errors
 
 if TYPE_CHECKING:
@@ -36,6 +45,10 @@ def robustness(
     ] = Path("robustness"),
     format: Format = None,
     splits: Splits = None,
+    root: Root = None,
+    labels: Labels = None,
+    images: Images = None,
+    group_pattern: GroupPattern = None,
     split: Split = None,
     perturbations: Annotated[
         list[str] | None,
@@ -95,7 +108,16 @@ def robustness(
         from keyact.evaluate.robustness_report import Robustness, save_robustness
 
         other = None if baseline is None else Robustness.load(baseline)
-        dataset, _ = labelled(data, format, splits, split, limit, seed, messages)
+        dataset, _ = labelled(
+            data,
+            format,
+            splits,
+            split,
+            limit,
+            seed,
+            messages,
+            **reading(root, labels, images, group_pattern),
+        )
         with bars(messages) as progress:
             found = measure_robustness(
                 model,

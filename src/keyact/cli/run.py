@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import groupby
+from glob import has_magic
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -137,10 +138,10 @@ def work_through(
         if items and outputs.csv is not None:
             run.writers.append(stack.enter_context(CsvWriter(outputs.csv)))
         if items and outputs.alphapose is not None:
-            writer = open_alphapose(outputs.alphapose, outputs.alphapose_form)
+            writer = open_alphapose(outputs.alphapose, outputs.alphapose_form, items)
             stack.callback(writer.close)
             run.writers.append(writer)
-        if items and outputs.timeline is not None:
+        if outputs.timeline is not None and any(item.kind == "video" for item in items):
             run.timeline_to = stack.enter_context(LineStream(outputs.timeline))
         run.asked = stack.enter_context(asked_to_stop())
         try:
@@ -198,14 +199,29 @@ class _Run:
     def find(self, paths: Sequence[str]) -> list[MediaItem]:
         """The files that the paths stand for, each once; the rest is reported."""
         found: dict[str, MediaItem] = {}
+        copies = 0
         for path in paths:
             try:
-                for item in find_media([path]):
-                    found.setdefault(item.place, item)
+                for item in find_media([path], self._failed):
+                    if self._is_copy(path, item):
+                        copies += 1
+                    else:
+                        found.setdefault(item.place, item)
             except InputError as error:
                 self._failed(path, error)
+        if copies:
+            where = f"{copies} of the files found are in {self._save}"
+            self._messages.print(f"{where}, where --save writes: left out", markup=False)
         self._saved |= {same_place(item.path) for item in found.values()}
         return list(found.values())
+
+    def _is_copy(self, path: str, item: MediaItem) -> bool:
+        """Whether it lies where --save writes, and was found there by searching a folder above."""
+        if self._save is None:
+            return False
+        saved = same_place(self._save)
+        searched = Path(*takewhile(lambda part: not has_magic(part), Path(path).parts))
+        return saved in same_place(item.path).parents and same_place(searched) in saved.parents
 
     def work(self, items: Sequence[MediaItem]) -> None:
         """Recognise all items; what cannot be read is reported and left out.
@@ -258,7 +274,7 @@ class _Run:
                         target = unique_path(self._save, path, ".mp4", self._saved)
                         # Closed, not dropped, also when the video is damaged further on.
                         clip = stack.enter_context(closing(VideoWriter(target, rate)))
-                    clip.write(annotate(image, result))
+                    clip.write(annotate(image, result), result.timestamp)
                 self._done("video", result)
 
     def _followed_video(self, path: Path, rate: float, following: Following) -> None:

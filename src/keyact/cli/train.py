@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keyact.cli.options import GroupPattern, Images, Labels, Root, reading
 from keyact.cli.terminal import FAILED, complain, console, one_line_errors
 from keyact.errors import InputError
 
@@ -69,6 +70,10 @@ def train(
     splits: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Splits, as `keyact data split` makes them.")
     ] = None,
+    root: Root = None,
+    labels: Labels = None,
+    images: Images = None,
+    group_pattern: GroupPattern = None,
     detector: Annotated[str, typer.Option(help="Person detector.")] = "persondet-m",
     pose: Annotated[str, typer.Option(help="Pose backend.")] = "fastpose-m",
     every: Annotated[
@@ -99,6 +104,7 @@ def train(
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks of its start
         from keyact import models
         from keyact.action.clips import is_sequence_network
+        from keyact.data import load_dataset
         from keyact.data.base import extra
         from keyact.data.kinds import kind_of
         from keyact.train.session import train as train_on
@@ -116,15 +122,16 @@ def train(
             if model is not None:
                 models.get_model(model)
             extra("keras")
+        read = reading(root, labels, images, group_pattern)
         done = train_on(
-            data,
+            load_dataset(data, format, splits=splits, **read) if read else data,
             model,
             name=name,
             runs=runs,
             config=config,
             resume=resume,
             format=format,
-            splits=splits,
+            splits=None if read else splits,
             detector=detector,
             pose=pose,
             cache=cache,

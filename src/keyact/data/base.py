@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class Dataset:
     labels : all labels, sorted or in the data set's own order; also of an empty `subset`.
     kind : what the samples are.
     format : name of the `DataFormat` that read it.
-    problems : one line for each entry that could not be used.
+    problems : one line for each entry that could not be used, and for what else is amiss.
     """
 
     name: str
@@ -174,6 +174,38 @@ def make_dataset(
         labels = sorted({sample.label for sample in kept if sample.label is not None})
     name = source.resolve().name or str(source)
     return Dataset(name, root, tuple(kept), tuple(labels), kind, format, left_out)
+
+
+class _Placed(Protocol):
+    @property
+    def split(self) -> str | None: ...
+
+
+One = TypeVar("One", bound=_Placed)
+
+
+def learnt_from(samples: Iterable[One]) -> list[One]:
+    """The samples, or recordings, of the split ``train``; all of them where none has a split.
+
+    One without a split beside others that have one was taken out, as by ``keyact data split
+    --drop-leaks``.
+
+    Raises
+    ------
+    KeyactError : there are splits, and none is ``train``.
+    """
+    everything = list(samples)
+    there = sorted({sample.split for sample in everything if sample.split})
+    if not there:
+        return everything
+    train = [sample for sample in everything if split_name(sample.split or "") == "train"]
+    if not train:
+        raise KeyactError(
+            f"there is nothing to train on: of the splits {', '.join(there)} none is train, and "
+            "what is in no split is left out where others are in one; write train into the column "
+            "split, or leave the column empty everywhere"
+        )
+    return train
 
 
 def split_name(text: str) -> str | None:

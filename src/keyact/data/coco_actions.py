@@ -2,7 +2,9 @@
 
 With a label file, a table as in `keyact.data.manifest`, its rows are the samples, and the JSON
 (AlphaPose's results, COCO results or COCO annotations) gives each photo its largest person's
-box. A photo without people in the JSON has no box. Without a label file the categories of COCO
+box. Photos are matched by their paths below the folder of the photos; where the JSON names no
+such path, by file name, stem or COCO number, if that means one photo on either side. A photo
+without people in the JSON has no box. Without a label file the categories of COCO
 annotations are the actions, and each annotation is a sample, as Roboflow and CVAT export them:
 one ``.json``, or ``_annotations.coco.json`` in each of train, valid and test.
 
@@ -12,9 +14,12 @@ The key points of such files are used through a key point cache: ``keyact import
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
 from keyact.data.base import (
     Box,
@@ -28,14 +33,16 @@ from keyact.data.base import (
     word,
 )
 from keyact.data.manifest import checked_box, rows_to_samples
-from keyact.data.tables import TABLE_SUFFIXES
+from keyact.data.tables import TABLE_SUFFIXES, read_table
 from keyact.errors import InputError
 from keyact.formats import Options, read
 from keyact.formats.base import MAX_ENTRIES
 from keyact.formats.json_stream import BadEntry, open_json
 from keyact.formats.people import corner_box, photo_name
 
+ANNOTATIONS = "annotations"  # CVAT's folder of JSON files
 ROBOFLOW = "_annotations.coco.json"
+LOOKED_FOR = 100  # photos, to tell which folder they lie in
 LABEL_FILES = tuple(f"labels{suffix}" for suffix in TABLE_SUFFIXES)
 
 
@@ -65,34 +72,66 @@ def load(
     Parameters
     ----------
     labels : the label file; by default ``labels.csv`` beside the JSON, if there is one.
-    images : folder of the photos; by default ``images`` beside the JSON, or the JSON's folder.
+    images : folder of the photos; by default ``images`` beside the JSON, or the JSON's folder, or,
+        of a JSON in ``annotations``, ``images`` or ``images/default`` beside that: the first that
+        has the photos.
     """
     folder = source if source.is_dir() else source.parent
     table = absolute(labels) if labels is not None else _label_file(folder)
-    root = absolute(images) if images is not None else folder / "images"
-    if images is None and not root.is_dir():
-        root = folder
+    given = absolute(images) if images is not None else None
     problems: list[str] = []
     if table is not None:
+        rows = read_table(table, ("path",), ("path",))
+        root = given or _photos_of(folder, (row["path"] for _, row in rows))
         boxes = _boxes(_only_json(source), problems)
-        samples = list(_with_boxes(rows_to_samples(table, root, problems), boxes, problems))
+        samples = list(rows_to_samples(table, root, problems))
+        samples = list(_with_boxes(samples, root, boxes, problems))
         return make_dataset(source, root, samples, problems, format="coco-actions")
     parts = _roboflow(source) if source.is_dir() else []
     if not parts:
         parts = [(_only_json(source), None)]
     names: list[str] = []
     samples = []
+    top = folder
     for file, split in parts:
-        place = file.parent if split is not None and images is None else root
-        samples += _annotated(file, place, split, names, problems)
-    return make_dataset(source, folder, samples, problems, format="coco-actions", labels=names)
+        coco = _read_coco(file, problems)
+        place = given or (file.parent if split else _photos_of(folder, _images(coco)))
+        if given is None and not place.is_relative_to(top):
+            top = folder.parent
+        samples += _annotated(file, coco, place, split, names, problems)
+    return make_dataset(source, top, samples, problems, format="coco-actions", labels=names)
+
+
+def _photos_of(folder: Path, names: Iterable[str]) -> Path:
+    """The folder of the photos of a JSON in ``folder``; ``names`` are theirs."""
+    images = folder / "images"
+    places = [images, folder] if images.is_dir() else [folder]
+    if folder.name == ANNOTATIONS:
+        places += [folder.parent / "images", folder.parent / "images" / "default"]
+    listed = list(islice(names, LOOKED_FOR))
+    return next((p for p in places if any(_is_below(p, name) for name in listed)), places[0])
+
+
+def _is_below(folder: Path, name: str) -> bool:
+    try:
+        return os.path.isfile(child(folder, name))
+    except ValueError:
+        return False
+
+
+def _images(coco: _Coco | None) -> Iterable[str]:
+    return () if coco is None else coco.images.values()
 
 
 def _annotated(
-    file: Path, root: Path, split: str | None, names: list[str], problems: list[str]
+    file: Path,
+    coco: _Coco | None,
+    root: Path,
+    split: str | None,
+    names: list[str],
+    problems: list[str],
 ) -> Iterator[Sample]:
     """A sample per annotation; ``names`` gains the categories that are used, in their order."""
-    coco = _read_coco(file, problems)
     if coco is None or {name.casefold() for name in coco.categories.values()} <= {"person"}:
         raise InputError(
             f"{file}: does not say who does what; give the label file with --labels FILE "
@@ -119,38 +158,65 @@ def _annotated(
 
 
 def _with_boxes(
-    samples: Iterator[Sample], boxes: dict[str, Box | None], problems: list[str]
+    samples: Sequence[Sample], root: Path, boxes: dict[str, Box | None], problems: list[str]
 ) -> Iterator[Sample]:
-    """Samples with the boxes of photos of their name, stem or COCO number."""
-    used = set()
+    """Samples with the boxes of photos of their path, or else of their name, stem or number."""
+    short: dict[str, list[str]] = defaultdict(list)
+    for name in boxes:
+        short[PurePosixPath(name).name].append(name)
+    sharing: dict[str, set[Path]] = defaultdict(set)
     for sample in samples:
-        if sample.box is None:
-            number = sample.path.stem.rpartition("_")[2].lstrip("0")
-            for name in (sample.path.name, sample.path.stem, number):
-                if name in boxes:
-                    used.add(name)
-                    sample = replace(sample, box=boxes[name])
-                    break
-        yield sample
+        for name in _keys(sample.path):
+            sharing[name].add(sample.path)
+    used = {_below(root, sample) for sample in samples} & boxes.keys()
+    left = {name: set(names) - used for name, names in short.items()}
+    unclear: dict[Path, str] = {}
+    for sample in samples:
+        found = boxes.get(_below(root, sample))
+        key = next((key for key in _keys(sample.path) if left.get(key)), None)
+        if _below(root, sample) not in boxes and key is not None:
+            used |= left[key]
+            if len(short[key]) == len(sharing[key]) == 1:
+                found = boxes[short[key][0]]
+            elif sample.box is None:
+                unclear[sample.path] = key
+        yield sample if sample.box is not None else replace(sample, box=found)
+    problems += [
+        f"{path}: has no box: {key} is the name of {len(short[key])} photos in the JSON and "
+        f"{len(sharing[key])} in the label file; write it as {path.relative_to(root).as_posix()} "
+        "in the JSON"
+        for path, key in unclear.items()
+    ]
     problems += [
         f"{name}: is in the JSON, but the label file has no label for it"
-        for name in boxes
-        if name not in used
+        for name, box in boxes.items()
+        if box is not None and name not in used
     ]
 
 
+def _below(root: Path, sample: Sample) -> str:
+    return sample.path.relative_to(root).as_posix()
+
+
+def _keys(path: Path) -> tuple[str, str, str]:
+    """What a JSON may call a photo without its folder: file name, stem, COCO number."""
+    return path.name, path.stem, path.stem.rpartition("_")[2].lstrip("0")
+
+
 def _boxes(file: Path, problems: list[str]) -> dict[str, Box | None]:
-    """Photo's file name, or number -> box of its largest person."""
+    """Photo's name with its folders, or number -> box of its largest person, if it has any."""
     largest: dict[str, Box | None] = {}
 
     def add(name: str, box: Box | None) -> None:
-        name = name.replace("\\", "/").rpartition("/")[2]
+        name = PurePosixPath(name.replace("\\", "/")).as_posix()
         best = largest.setdefault(name, box)
         if box is not None and (best is None or _area(box) > _area(best)):
             largest[name] = box
 
     coco = _read_coco(file, problems)
     if coco is not None:
+        for name in coco.images.values():
+            add(name, None)
         for _, image, _, box in coco.found:
             add(coco.images.get(image, image), box)
         return largest
@@ -235,6 +301,7 @@ FORMAT = DataFormat(
     load=load,
     options={
         "labels": "table with the columns path and label; labels.csv beside the JSON by default",
-        "images": "folder of the photos; images beside the JSON, or the JSON's own, by default",
+        "images": "folder of the photos; by default images beside the JSON, or the JSON's own, or "
+        "images or images/default beside annotations/",
     },
 )

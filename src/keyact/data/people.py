@@ -158,8 +158,8 @@ class _Finder:
         try:
             image = load_image(path)
             boxes, scores = find(image)
-        except InputError as error:
-            return error
+        except InputError as error:  # a cache of key points is given pixels and knows no path
+            return error if str(path) in str(error) else InputError(f"{path}: {error}")
         boxes, scores = boxes[:MAX_PEOPLE], scores[:MAX_PEOPLE]
         keypoints, kept = nms_for(place)(place(image, boxes), scores, boxes)
         body = convert(keypoints, place.layout, "coco17")

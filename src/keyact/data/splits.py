@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import os
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyact.data.base import SPLITS, Dataset, Sample, extra
+from keyact.data.base import SPLITS, Dataset, Sample, extra, word
 from keyact.data.leakage import exact_duplicates, find_leaks, refuse_leaks
 from keyact.data.manifest import BOX_COLUMNS, split_of
 from keyact.data.tables import read_table
@@ -176,10 +176,11 @@ def save_splits(folds: Sequence[Dataset], folder: str | Path) -> list[Path]:
 
 
 def read_split(dataset: Dataset, file: str | Path, *, refuse: bool = True) -> Dataset:
-    """The data set with the splits of a file of `save_splits`, checked for leaks again.
+    """The data set with the splits and groups of a file of `save_splits`, checked for leaks again.
 
-    A sample that the file does not list is in no split, and a row that fits no sample is left
-    out; each is one of the data set's ``problems``.
+    Groups that samples have already stay. A sample that the file does not list is in no split, and
+    a row that fits no sample is left out; each is one of the data set's ``problems``, as are copies
+    of a file on two sides, which public data sets have.
 
     Parameters
     ----------
@@ -188,31 +189,85 @@ def read_split(dataset: Dataset, file: str | Path, *, refuse: bool = True) -> Da
     Raises
     ------
     InputError : not such a file, or one of another data set.
-    LeakageError : groups or photos are on more than one side.
+    LeakageError : a group, or a photo that is listed twice, is on more than one side.
     """
     listed: dict[str, str | None] = {}
+    groups: dict[str, deque[str | None]] = defaultdict(deque)
     problems = []
-    for number, row in read_table(Path(file), ("path", "split"), ("path", "split")):
+    for number, row in read_table(Path(file), ("path", "split", "group"), ("path", "split")):
         try:
-            split = split_of(row["split"])
+            split, group = split_of(row["split"]), word(row.get("group", ""))
         except ValueError as error:
             problems.append(f"{file}: row {number}: {error}")
             continue
         if listed.setdefault(row["path"], split) != split:
             raise InputError(f"{file}: row {number}: {row['path']} is in two splits")
-    splits: list[str | None] = []
+        groups[row["path"]].append(group)
+    samples = []
     told = [_told(dataset, sample) for sample in dataset.samples]
-    for name in told:
-        splits.append(listed.get(name))
+    for name, sample in zip(told, dataset.samples, strict=True):
+        # Of two people in one photo the rows come in the order of the samples.
+        group = groups[name].popleft() if groups[name] else None
+        samples.append(replace(sample, split=listed.get(name), group=sample.group or group))
         if name not in listed:
             problems.append(f"{file}: does not list {name}, which is in no split therefore")
-    if not any(splits):
+    if not any(sample.split for sample in samples):
         raise InputError(f"{file}: lists no sample of {dataset.name}; it is of another data set")
     problems += [f"{file}: {name}: no such sample" for name in listed.keys() - set(told)]
-    found = with_splits(replace(dataset, problems=(*dataset.problems, *problems)), splits)
+    found = replace(dataset, samples=tuple(samples))
     if refuse:
-        refuse_leaks(found)
-    return found
+        refuse_leaks(found, [])
+        problems = [*copies_across(found), *problems]
+    return replace(found, problems=(*dataset.problems, *problems))
+
+
+def copies_across(dataset: Dataset) -> list[str]:
+    """A line of warning when copies of a labelled file are on more than one side, or none."""
+    labelled = dataset.labelled()
+    duplicates = exact_duplicates(s.path for s in labelled.samples if s.split is not None)
+    copies = [leak for leak in find_leaks(labelled, duplicates) if leak.kind == "copies of a photo"]
+    if not copies:
+        return []
+    return [
+        f"{dataset.name}: on two sides ({len(copies)}): {copies[0]}; leave such copies out of "
+        "training with: keyact data split --method official --drop-leaks"
+    ]
+
+
+def refuse_changes(dataset: Dataset, folder: Path) -> None:
+    """Check that a run goes on with the samples that it was begun with.
+
+    Parameters
+    ----------
+    folder : of the run; ``split.csv`` in it says what it was begun with. Old runs have none.
+
+    Raises
+    ------
+    InputError : names the first sample with another label or split, or one that came or went.
+    """
+    (file,) = (folder / name for name in file_names(1))
+    if not file.exists():
+        return
+    columns = ("path", "label", "split")
+    rows = read_table(file, columns, columns)
+    before = Counter((row["path"], row["label"], row["split"]) for _, row in rows)
+    now = Counter((_told(dataset, s), s.label or "", s.split or "") for s in dataset.samples)
+    changed = sorted({path for path, *_ in [*(before - now), *(now - before)]})
+    if changed:
+        name = changed[0]
+        more = f" ({len(changed)} differ)" if len(changed) > 1 else ""
+        raise InputError(
+            f"{folder}: was begun with other data: {name} was {_sides(before, name)}, and is "
+            f"{_sides(now, name)} now{more}; begin anew with another --name, or go on with the old "
+            "data"
+        )
+
+
+def _sides(rows: Iterable[tuple[str, str, str]], path: str) -> str:
+    """Label and split of a sample, in words."""
+    found = sorted((label, split) for name, label, split in rows if name == path)
+    told = [f"{label or 'without a label'} in {split or 'no split'}" for label, split in found]
+    return " and ".join(told) or "not there"
 
 
 def _told(dataset: Dataset, sample: Sample) -> str:

@@ -19,6 +19,14 @@ _SHORT = 3  # letters of a name that is too short to be misspelled
 _ALIKE = 0.74  # difflib's ratio: grp is group
 
 
+def delimiter_of(head: str) -> str:
+    """What separates the fields of a table whose first line is ``head``.
+
+    German and French spreadsheets write semicolons.
+    """
+    return max(_DELIMITERS, key=head.count)
+
+
 def read_table(
     path: Path, columns: Sequence[str], required: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -44,9 +52,7 @@ def read_table(
         return
     text = read_text(path)
     head = text.partition("\n")[0]
-    # German and French spreadsheets write semicolons.
-    delimiter = max(_DELIMITERS, key=head.count)
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter_of(head))
     try:
         found = _places(path, next(rows, []), columns, required)
         for count, row in enumerate(rows):

@@ -30,11 +30,13 @@ from keyact.formats.base import MAX_PEOPLE
 from keyact.formats.cache import pixel_hash
 from keyact.formats.json_stream import BadEntry, JsonStream, open_json
 from keyact.formats.people import corner_box, number, numbers, photo_name
-from keyact.media.image import load_image
+from keyact.media.image import load_image, photo_size
 from keyact.media.photo_folder import PhotoFolder
 
 MAX_ENTRIES = 5_000_000
 """Photos or detections in a file: they are held in memory."""
+
+_COCO_KEYS = frozenset({"info", "licenses", "images", "annotations", "categories"})
 
 _Row = tuple[float, float, float, float, float]
 
@@ -125,14 +127,11 @@ def _size(width: int, height: int) -> tuple[int, int]:
 
 
 def _by_size(paths: list[Path]) -> dict[tuple[int, int], list[Path]]:
-    from PIL import Image
-
     found: dict[tuple[int, int], list[Path]] = {}
     for path in paths:
         try:
-            with Image.open(path) as photo:  # reads the header only
-                found.setdefault(_size(*photo.size), []).append(path)
-        except Exception:  # Pillow's parsers raise almost anything; asked for, it is reported
+            found.setdefault(_size(*photo_size(path)), []).append(path)
+        except InputError:  # asked for itself, it is reported
             continue
     return found
 
@@ -161,6 +160,11 @@ def _photos(stream: JsonStream, path: Path) -> Iterator[tuple[str, list[_Row]]]:
                 raise BadEntry("not a list of boxes [x1, y1, x2, y2] or [x1, y1, x2, y2, score]")
             yield photo_name(key), [_box(box, f"box {i}") for i, box in enumerate(boxes)]
         except BadEntry as error:
+            if key in _COCO_KEYS:
+                raise InputError(
+                    f"{path}: is COCO annotations, not boxes by photo; make a cache of their key "
+                    f"points: keyact import coco-annotations {path} --images {path.parent}"
+                ) from None
             raise InputError(f"{path}: {key[:80]!r}: {error}") from None
 
 

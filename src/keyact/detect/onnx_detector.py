@@ -27,23 +27,26 @@ def letterbox(
     ----------
     image : (h, w, 3) uint8.
     size : side of the square, or ``(H, W)``.
-    average : average where the photo shrinks; otherwise bilinear.
+    average : average where the photo shrinks, and round its new sides; otherwise do as YOLOX does,
+        bilinear with the sides cut down to whole pixels.
 
     Returns
     -------
     canvas : (H, W, 3) uint8, channels as in ``image``.
-    zoom : input pixels per photo pixel along x and y (they differ only by rounding).
+    zoom : input pixels per photo pixel along x and y (they differ only by rounding; YOLOX takes
+        one for both).
     """
     high, wide = (size, size) if isinstance(size, int) else size
     height, width = image.shape[:2]
     scale = min(high / height, wide / width)
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    whole = round if average else int
+    new_width, new_height = max(1, whole(width * scale)), max(1, whole(height * scale))
     method = cv2.INTER_AREA if average and scale < 1 else cv2.INTER_LINEAR
     canvas = np.full((high, wide, 3), LETTERBOX_GREY, np.uint8)
     canvas[:new_height, :new_width] = cv2.resize(
         image, (new_width, new_height), interpolation=method
     )
-    return canvas, (new_width / width, new_height / height)
+    return canvas, (new_width / width, new_height / height) if average else (scale, scale)
 
 
 def select_boxes(
@@ -53,6 +56,7 @@ def select_boxes(
     *,
     score_threshold: float,
     nms_iou: float,
+    shown: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """From a network's candidates to what `keyact.detect.base.Detector` promises.
 
@@ -63,19 +67,21 @@ def select_boxes(
     image : the photo they are in.
     score_threshold : least score of a box.
     nms_iou : overlap from which the weaker of two boxes is left out.
+    shown : (M,) scores to give back; those that choose when None.
     """
     height, width = image.shape[:2]
     usable = np.isfinite(boxes).all(1) & (scores >= score_threshold)
+    shown = (scores if shown is None else shown)[usable].clip(0, 1)
     boxes, scores = boxes[usable], scores[usable].clip(0, 1)
     boxes = boxes.clip(0, np.array([width, height] * 2, np.float32))
-    whole = (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= 1
-    boxes, scores = boxes[whole], scores[whole]
-    best = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
-    boxes, scores = boxes[best], scores[best]
+    whole = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= 1)
+    best = whole[np.argsort(-scores[whole], kind="stable")][:MAX_CANDIDATES]
+    boxes, scores, shown = boxes[best], scores[best], shown[best]
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
     kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), 0.0, nms_iou)
     index = np.sort(np.asarray(kept, np.intp).reshape(-1))
-    return boxes[index], scores[index]
+    index = index[np.argsort(-shown[index], kind="stable")]
+    return boxes[index], shown[index]
 
 
 class OnnxDetector:

@@ -9,6 +9,9 @@ The thresholds are AlphaPose's for YOLOX (its ``detector/yolox_cfg.py``: score 0
 0.6): a weak box costs a pose, whose own score and the pose NMS sort it out, but a person without
 a box is lost. For YOLOv3-SPP at 608 pixels its ``docs/run.md`` publishes 0.05 and 0.6. YOLOX's
 own demonstration takes 0.3 and 0.45.
+
+As in AlphaPose, boxes are chosen by objectness times class, and the objectness alone is a box's
+score, which goes into the score of the pose.
 """
 
 from __future__ import annotations
@@ -74,12 +77,14 @@ class Yolox:
             centre = (centre + self._cells.corner) * self._cells.stride
             size = np.exp(np.minimum(size, _MAX_LOG_SIZE)) * self._cells.stride
         boxes = np.concatenate([centre - size / 2, centre + size / 2], 1)
+        person = rows[:, 5:].argmax(1) == PERSON
         return select_boxes(
-            np.divide(boxes, zoom * 2, dtype=np.float32),
-            rows[:, 4] * rows[:, 5 + PERSON],
+            np.divide(boxes, zoom * 2, dtype=np.float32)[person],
+            (rows[:, 4] * rows[:, 5 + PERSON])[person],
             image,
             score_threshold=self.score_threshold,
             nms_iou=self.nms_iou,
+            shown=rows[person, 4],
         )
 
     def _run(self, canvas: NDArray[np.uint8]) -> NDArray[np.float32]:

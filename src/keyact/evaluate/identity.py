@@ -37,7 +37,7 @@ def stage_identities(detector: str, pose: str) -> tuple[dict[str, str], dict[str
 
 
 def dataset_identity(dataset: Dataset) -> str:
-    """Changes with the samples, their labels, and the size or date of a file."""
+    """Changes with the samples, their labels and groups, and the size or date of a file."""
     rows = []
     for sample in dataset.samples:
         try:
@@ -45,7 +45,7 @@ def dataset_identity(dataset: Dataset) -> str:
             state = (status.st_size, status.st_mtime_ns)
         except OSError:
             state = (-1, -1)
-        rows.append((str(sample.path), sample.label, sample.box, state))
+        rows.append((str(sample.path), sample.label, sample.group, sample.box, state))
     return fingerprint(dataset.name, rows)
 
 

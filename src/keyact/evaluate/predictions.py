@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyact.data.tables import delimiter_of
 from keyact.errors import InputError
 from keyact.replacing import replacing
 
@@ -179,6 +182,9 @@ def load_predictions(path: str | Path) -> Predictions:
     """Read what :meth:`Predictions.save` wrote, or any CSV with the columns
     ``path,label,p:LABEL...`` (and ``group``, ``attribute:NAME...`` if there are).
 
+    A spreadsheet's CSV is read as well: with a byte order mark, semicolons or tabs between the
+    columns, probabilities with a decimal comma, or spaces round the names.
+
     Raises
     ------
     InputError : unreadable, too large, or not predictions; nothing in it is ever unpickled.
@@ -229,13 +235,30 @@ def _from_arrays(arrays: dict[str, NDArray[Any]]) -> Predictions:
 def _load_csv(path: Path) -> Predictions:
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB")
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = list(csv.DictReader(file, restkey="", restval=""))
-    columns = list(rows[0]) if rows else []
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        head = file.readline()
+        delimiter = delimiter_of(head)
+        spaced = f"{delimiter} " in head  # written "a, b": the space belongs to no field
+        file.seek(0)
+        table = csv.reader(file, delimiter=delimiter, skipinitialspace=spaced)
+        columns = [_column_name(name) for name in next(table, [])]
+        rows = [
+            dict(zip_longest(columns, row[: len(columns)], fillvalue="")) for row in table if row
+        ]
     labels = tuple(name[2:] for name in columns if name.startswith("p:"))
     if not labels or not {"path", "label"} <= set(columns):
-        raise ValueError("wants the columns path, label and a p:LABEL for every action")
+        found = ", ".join(name[:40] for name in columns[:20]) or "none"
+        raise ValueError(
+            f"wants the columns path, label and a p:LABEL for every action; found are {found}"
+        )
+    if not rows:
+        raise ValueError("has no row below the names of its columns")
+    twice = [name for name, times in Counter(columns).items() if name and times > 1]
+    if twice:
+        raise ValueError(f"two columns are named {twice[0]!r}; leave one out")
     place = {label: i for i, label in enumerate(labels)}
+    for row in rows:
+        row["label"] = row["label"].strip()
     strange = sorted({row["label"] for row in rows} - set(place))
     if strange:
         raise ValueError(f"label {strange[0]!r} has no column p:{strange[0]}")
@@ -244,7 +267,7 @@ def _load_csv(path: Path) -> Predictions:
         labels,
         tuple(row["path"] for row in rows),
         np.array([place[row["label"]] for row in rows], np.intp),
-        np.array([[float(row[f"p:{label}"]) for label in labels] for row in rows], np.float32),
+        np.array([[_number(row[f"p:{label}"]) for label in labels] for row in rows], np.float32),
         groups if any(groups) else None,
         {
             name[10:]: _column([row[name] for row in rows])
@@ -253,6 +276,16 @@ def _load_csv(path: Path) -> Predictions:
         },
         model=path.stem,
     )
+
+
+def _column_name(text: str) -> str:
+    kind, colon, name = text.strip().partition(":")
+    return f"{kind}{colon}{name.strip()}"
+
+
+def _number(text: str) -> float:
+    """With a point, or with the comma of the spreadsheets that write semicolons."""
+    return float(text.replace(",", "."))
 
 
 def _column(texts: list[str]) -> NDArray[Any]:

@@ -47,6 +47,7 @@ from keyact.pose.nms import nms_for
 SIZE = 224
 """Shorter side, in pixels, that larger photos are brought to: the corruptions are made for it."""
 _BATCH = 8  # photos in work, per job
+_BY_PIXELS = ("precomputed", "boxes")  # stages that know a photo by its very pixels
 _VERSION = 1  # of what is done to the photos: raise it when cached results no longer hold
 
 
@@ -92,9 +93,20 @@ def measure_robustness(
     Raises
     ------
     UnknownNameError : a perturbation, model, detector, pose backend or label that is not known.
-    KeyactError : imagecorruptions is missing, or no photo can be used.
+    KeyactError : imagecorruptions is missing, no photo can be used, or a stage that knows only
+        unchanged photos is asked about changed ones.
     """
     chosen = _chosen(perturbations, severities)
+    stages = _Stages(str(detector), str(pose))
+    if (
+        stages.by_pixels
+        and not keep_keypoints
+        and any(one.family != "keypoints" for one, _ in chosen)
+    ):
+        raise KeyactError(
+            f"{stages.by_pixels}: knows the people of unchanged photos alone; take these for the "
+            "changed ones with --keep-keypoints (keep_keypoints=True)"
+        )
     jobs = jobs or os.cpu_count() or 1
     threads = 1 if jobs > 1 else None
     loaded = action.load(model, threads) if isinstance(model, (str, Path)) else model
@@ -109,7 +121,7 @@ def measure_robustness(
         "seed": seed,
     }
     cache = Path(folder) / fingerprint(settings)
-    stages = _Stages(str(detector), str(pose), threads)
+    stages.threads = threads
     run = _Run(loaded, known, stages, size, seed, jobs, keep_keypoints, on_error)
 
     def kept(name: str, photos: Callable[[], Iterator[Photo]]) -> Predictions:
@@ -161,14 +173,19 @@ def _chosen(
 class _Stages:
     """Detector and pose network, loaded on first use: a finished run needs neither."""
 
-    def __init__(self, detector: str, estimator: str, threads: int | None) -> None:
+    def __init__(self, detector: str, estimator: str) -> None:
         self._names = (detector, estimator)
-        self._threads = threads
+        self.threads: int | None = None
+
+    @property
+    def by_pixels(self) -> str | None:
+        """The stage that knows a photo by its very pixels, and so no scaled or changed one."""
+        return next((name for name in self._names if name.split(":")[0] in _BY_PIXELS), None)
 
     @cached_property
     def _loaded(self) -> tuple[detect.Detector, pose.PoseEstimator]:
         detector, estimator = self._names
-        return detect.load(detector, self._threads), pose.load(estimator, self._threads)
+        return detect.load(detector, self.threads), pose.load(estimator, self.threads)
 
     def load(self) -> None:
         _ = self._loaded
@@ -205,7 +222,8 @@ class _Run:
         """The photos as they are."""
         self.stages.load()
         for path in photos_of(self.dataset):
-            yield Photo(path, self._load(path), self.stages)
+            people = self._people[path] if self.stages.by_pixels else self.stages
+            yield Photo(path, self._load(path), people)
 
     def perturbed(self, what: Perturbation, severity: int) -> Iterator[Photo]:
         """The photos, or their key points, perturbed."""
@@ -239,20 +257,24 @@ class _Run:
     def _people(self) -> dict[Path, People | InputError]:
         """Who is in the clean photos, for what needs to know it."""
         found: dict[Path, People | InputError] = {}
-        photos = self.clean()
+        paths = iter(photos_of(self.dataset))
         with ThreadPoolExecutor(self.jobs, "keyact-people") as pool:
-            while batch := list(islice(photos, _BATCH * self.jobs)):
-                for photo, people in zip(batch, pool.map(self._find, batch), strict=True):
-                    found[photo.path] = people
+            while batch := list(islice(paths, _BATCH * self.jobs)):
+                found.update(zip(batch, pool.map(self._find, batch), strict=True))
         return found
 
-    def _find(self, photo: Photo) -> People | InputError:
-        if isinstance(photo.image, InputError):
-            return photo.image
+    def _find(self, path: Path) -> People | InputError:
         try:
-            return self.stages(photo.image)
+            whole = load_image(path)
+            image = self._scaled(path, whole)
+            if not self.stages.by_pixels:
+                return self.stages(image)
+            people = self.stages(whole)
         except InputError as error:
             return error
+        zoom = np.divide(image.shape[1::-1], whole.shape[1::-1], dtype=np.float32)
+        joints = people.keypoints * np.append(zoom, np.float32(1))
+        return People(people.boxes * np.tile(zoom, 2), people.scores, joints)
 
     @cached_property
     def _poses(self) -> dict[Path, NDArray[np.float32]]:
@@ -270,15 +292,17 @@ class _Run:
         return np.concatenate(others) if others else np.zeros((0, 17, 3), np.float32)
 
     def _load(self, path: Path) -> NDArray[np.uint8] | InputError:
-        import cv2
-
         try:
-            image = load_image(path)
+            return self._scaled(path, load_image(path))
         except InputError as error:
             return error
+
+    def _scaled(self, path: Path, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        import cv2
+
         height, width = image.shape[:2]
         if min(height, width) < MIN_SIDE:
-            return InputError(f"{path}: smaller than {MIN_SIDE} pixels, which corruptions need")
+            raise InputError(f"{path}: smaller than {MIN_SIDE} pixels, which corruptions need")
         if self.size is None or min(height, width) <= self.size:
             return image
         zoom = self.size / min(height, width)

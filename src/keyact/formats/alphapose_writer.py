@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path, PurePath
-from typing import BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, BinaryIO, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,9 @@ from keyact.formats.people import size_box
 from keyact.layouts import convert, get_layout
 from keyact.replacing import part_of, replacing
 from keyact.results import FrameResult, Person
+
+if TYPE_CHECKING:
+    from keyact.media import MediaItem
 
 Form = Literal["default", "cmu", "open"]
 FORMS: tuple[str, ...] = get_args(Form)
@@ -37,6 +43,7 @@ class AlphaPoseWriter:
     ----------
     target : file to write; missing folders are made.
     form : ``"default"``, ``"cmu"`` or ``"open"``; the last two in OpenPose's 18 joints.
+    sources : the photos and videos to come, where they are known: see `write`.
 
     Raises
     ------
@@ -44,13 +51,18 @@ class AlphaPoseWriter:
     UnknownNameError : no such form.
     """
 
-    def __init__(self, target: str | Path, form: Form = "default") -> None:
+    def __init__(
+        self,
+        target: str | Path,
+        form: Form = "default",
+        sources: Sequence[MediaItem] = (),
+    ) -> None:
         _check_form(form)
         self._form = form
         self._target = Path(target)
         self._part = part_of(self._target)
         self._first = True
-        self._names = _Names()
+        self._names = _Names(sources)
         self._written: set[str] = set()
         self._opening, self._closing = (b"[", b"\n]\n") if form == "default" else (b"{", b"\n}\n")
         self._file: BinaryIO | None = None
@@ -67,8 +79,9 @@ class AlphaPoseWriter:
         """Append a photo or frame.
 
         A result is named as AlphaPose names it: a photo by its file name, a video's frame
-        ``NUMBER.jpg``. Where two sources would share a name, the later one's has its folder, or
-        the video's name, before it.
+        ``NUMBER.jpg``. Of the ``sources`` photos that share a file name have their path below the
+        folder of all photos instead, and frames of several videos ``VIDEO/NUMBER.jpg``. Where two
+        others would share a name, the later one's has its folder, or the video's name, before it.
 
         Raises
         ------
@@ -124,12 +137,13 @@ class AlphaPoseFolder:
     """Write photos' people as AlphaPose's ``sep-json`` does, a file for each photo.
 
     A file is named by what stands before the first dot of the photo's name, and replaces one of
-    an earlier run.
+    an earlier run. Of several ``sources`` that are videos each has a folder of its own in it.
 
     Parameters
     ----------
     folder : is made when it is missing.
     form : as for `AlphaPoseWriter`; of ``"default"`` a file is the list of its photo.
+    sources : the photos and videos to come, where they are known.
 
     Raises
     ------
@@ -137,11 +151,16 @@ class AlphaPoseFolder:
     UnknownNameError : no such form.
     """
 
-    def __init__(self, folder: str | Path, form: Form = "default") -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        form: Form = "default",
+        sources: Sequence[MediaItem] = (),
+    ) -> None:
         _check_form(form)
         self._form = form
         self._folder = Path(folder)
-        self._names = _Names()
+        self._names = _Names(sources)
         self._written: dict[str, str] = {}  # file -> photo
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -156,14 +175,19 @@ class AlphaPoseFolder:
         KeyactError : it cannot be written, or would overwrite another photo's of this run:
             ``a.1.jpg`` and ``a.2.jpg`` are both ``a``.
         """
+        folder = self._folder
         if isinstance(photo, FrameResult):
+            folder /= self._names.folder(photo)
             photo = PhotoPeople(self._names(photo), photo.people)
-        name = PurePath(photo.image).name.split(".")[0]
-        path = self._folder / f"{name}.json"
+        name = _before_dot(PurePath(photo.image).name)
+        path = folder / f"{name}.json"
         owner = self._written.setdefault(str(path).casefold(), photo.image)
         if not name or owner != photo.image:
             reason = f"is the file of {owner!r} as well" if name else "has no name before its dot"
-            raise KeyactError(f"{path}: {photo.image!r} {reason}; rename one, or name a .json file")
+            raise KeyactError(
+                f"{path}: {photo.image!r} {reason}; rename one, write it to another folder, or "
+                "name a .json file"
+            )
         default = self._form == "default"
         content = _default_entries(photo) if default else _photo_entry(photo, self._form)
         with replacing(path) as part:
@@ -179,31 +203,70 @@ class AlphaPoseFolder:
         self.close()
 
 
-def open_alphapose(target: str | Path, form: Form = "default") -> AlphaPoseWriter | AlphaPoseFolder:
-    """The writer of a ``.json`` file, or of a folder with a file for each photo."""
+def open_alphapose(
+    target: str | Path, form: Form = "default", sources: Sequence[MediaItem] = ()
+) -> AlphaPoseWriter | AlphaPoseFolder:
+    """The writer of a ``.json`` file, or of a folder with a file for each photo.
+
+    Parameters
+    ----------
+    sources : the photos and videos to come, where they are known: then all that share a name are
+        told apart, not only the later ones.
+    """
     path = Path(target)
     if path.suffix.lower() == ".json":
-        return AlphaPoseWriter(path, form)
-    return AlphaPoseFolder(path, form)
+        return AlphaPoseWriter(path, form, sources)
+    return AlphaPoseFolder(path, form, sources)
 
 
 class _Names:
     """Names of results, told apart; see `AlphaPoseWriter.write`."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sequence[MediaItem]) -> None:
         self._owners: dict[str, str] = {}  # name -> source
+        photos = [item.path for item in sources if item.kind == "photo"]
+        videos = [item.path for item in sources if item.kind == "video"]
+        self._photos = _told_apart(photos, photos)
+        self._folders: dict[str, str] = {}  # video -> what stands before its frames' numbers
+        if len(videos) > 1 or any(_before_dot(path.name).isdecimal() for path in photos):
+            bare = [path.with_suffix("") for path in videos]
+            self._folders = _told_apart(videos, bare if len(set(bare)) == len(bare) else videos)
 
     def __call__(self, result: FrameResult) -> str:
         source = PurePath(result.source)
         parts = [part for part in source.parts if part != source.anchor] or ["photo"]
+        known = self._photos.get(result.source)
         if result.timestamp is not None or result.index:
-            parts[-1:] = [PurePath(parts[-1]).stem, f"{result.index}.jpg"]
-        name = ""
-        for length in range(1, len(parts) + 1):
-            name = "/".join(parts[-length:])
+            frame = f"{result.index}.jpg"
+            parts[-1:] = [PurePath(parts[-1]).stem, frame]
+            folder = self.folder(result)
+            known = f"{folder}/{frame}" if folder else None
+        names = ["/".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        for name in [known, *names] if known else names:
             if self._owners.setdefault(name, result.source) == result.source:
-                break
-        return name
+                return name
+        return names[-1]
+
+    def folder(self, result: FrameResult) -> str:
+        """What the frames of a video have before their number, so that no other's are named so."""
+        return self._folders.get(result.source, "")
+
+
+def _told_apart(sources: Sequence[Path], paths: Sequence[Path]) -> dict[str, str]:
+    """Source -> the file name of its path; where others share it, the path below the folder of
+    all."""
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    shared = Counter(path.name for path in absolute)
+    levels = zip(*(path.parent.parts for path in absolute), strict=False)
+    common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+    return {
+        str(source): path.name if shared[path.name] == 1 else "/".join(path.parts[common or 1 :])
+        for source, path in zip(sources, absolute, strict=True)
+    }
+
+
+def _before_dot(name: str) -> str:
+    return name.split(".")[0]
 
 
 def _check_form(form: str) -> None:

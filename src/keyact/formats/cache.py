@@ -60,11 +60,13 @@ class CachedPhoto:
     boxes : (N, 4) float32 xyxy, cut to the photo, at least a pixel wide and high.
     scores : (N,) float32 of the boxes.
     keypoints : (N, K, 3) float32.
+    track_ids : N numbers of the other program, or None for people without one.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     keypoints: NDArray[np.float32]
+    track_ids: tuple[int | None, ...]
 
 
 class KeypointCache:
@@ -150,6 +152,7 @@ class KeypointCache:
             np.concatenate([start, end], 1).astype(np.float32),
             np.array([person.box_score for person in people], np.float32),
             np.array([person.keypoints for person in people], np.float32).reshape(-1, joints, 3),
+            tuple(person.track_id for person in people),
         )
 
     def _add(self, line: bytes, start: int, layouts: set[str]) -> None:

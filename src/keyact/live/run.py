@@ -245,7 +245,7 @@ class LiveRecognizer:
             now = state.video.now(result)
             state.people = max([state.people, *now])
         done = time.monotonic()
-        result = state.spread.end(result, done - began + other)
+        result = state.spread.end(result, done - began + other).top(self._recognizer.top_k)
         state.meter.add(done, done - shot.arrived)
         return LiveFrame(capture.source.name, number, shot.image, result, done - shot.arrived, now)
 

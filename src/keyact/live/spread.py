@@ -47,7 +47,8 @@ class Spread:
 
     Attributes
     ----------
-    recognizer : a recogniser for the frames of this video alone, one after the other.
+    recognizer : a recogniser for the frames of this video alone, one after the other; it ranks all
+        actions.
     budget : people looked at per frame; None for all.
     looked, carried : people of all frames so far who were looked at, and who were not.
     every : in how many frames a person was looked at once, of late: 1 for each frame.
@@ -62,7 +63,9 @@ class Spread:
         self._ages: list[int] = []
         self._fixed = self._each = 0.0
         self.recognizer = recognizer.with_stages(
-            _Actions(self, recognizer.action_model), _Poses(self, recognizer.pose_estimator)
+            _Actions(self, recognizer.action_model),
+            _Poses(self, recognizer.pose_estimator),
+            top_k=max(1, len(recognizer.action_model.labels)),
         )
 
     def begin(self, seconds: float, allowance: float | None) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
@@ -26,7 +28,17 @@ ImageSource: TypeAlias = Union[str, Path, bytes, NDArray[Any], "Image.Image"]
 """What :func:`load_image` accepts."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_READABLE = "JPEG, PNG, WebP, BMP, GIF and TIFF"
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIC_BRANDS = (b"heic", b"heix", b"mif1")
+_A_VIDEO = (
+    "is a video, not a photo; use keyact predict (its name must end as a video's does, such as "
+    ".mp4), or keyact.media.iter_frames in Python"
+)
+# How the containers of videos begin, and where.
+_VIDEO_STARTS = (
+    (4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (0, b"\x1aE\xdf\xa3"), (8, b"AVI "), (0, b"OggS"),
+    (0, b"FLV\1"), (0, b"\0\0\1\xba"), (0, b"\0\0\1\xb3"), (0, b"0&\xb2u"),
+)  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -92,10 +104,31 @@ def load_image(
         return _pil_to_bgr(_require_pil(source, name), name, limits)
     data = bytes(source) if not isinstance(source, (str, Path)) else _read(source, limits)
     if len(data) > limits.max_bytes:
+        if _is_video(data):
+            raise InputError(f"{name}: {_A_VIDEO}")
         raise InputError(f"{name}: larger than the limit of {limits.max_bytes / 2**20:g} MiB")
     if not data:
         raise InputError(f"{name}: the file is empty")
     return _decode(data, name, limits)
+
+
+def photo_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of a photo as its file holds it, not turned upright; nothing is decoded.
+
+    Raises
+    ------
+    InputError
+        If the file is no photo that can be read.
+    """
+    from PIL import Image
+
+    if not Path(path).is_file():  # a pipe would block
+        raise InputError(f"{path}: no such file")
+    try:
+        with _quiet(), Image.open(path, formats=_formats()) as photo:
+            return photo.size
+    except Exception as error:  # a broken header makes Pillow's parsers raise almost anything
+        raise InputError(f"{path}: not a photo that can be read ({_reason(error)})") from None
 
 
 def source_name(source: object) -> str:
@@ -130,17 +163,10 @@ def _decode(data: bytes, name: str, limits: ImageLimits) -> NDArray[np.uint8]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():  # we have a limit of our own
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _quiet():
             image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError:
-        if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-            raise InputError(f"{name}: HEIC is not supported; convert it to JPEG") from None
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            raise InputError(
-                f"{name}: this kind of TIFF is not supported; convert it to PNG"
-            ) from None
-        raise InputError(f"{name}: not a photo that can be read ({_READABLE} can)") from None
+        raise InputError(f"{name}: {_unidentified(data)}") from None
     except Image.DecompressionBombError:
         raise InputError(
             f"{name}: has far more pixels than the limit of {limits.max_pixels / 1e6:g} megapixels"
@@ -149,6 +175,42 @@ def _decode(data: bytes, name: str, limits: ImageLimits) -> NDArray[np.uint8]:
         raise InputError(f"{name}: the photo's header is damaged ({_reason(error)})") from None
     with image:
         return _pil_to_bgr(image, name, limits)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Pillow's warnings from the terminal: what matters of them, our own errors say."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
+
+
+def _unidentified(data: bytes) -> str:
+    """Why Pillow knows no photo in it, as far as its first bytes tell."""
+    avif = "AVIF" in _formats()
+    brands = data[8:64] if data[4:8] == b"ftyp" else b""  # the main one, then all that fit
+    if any(brand in brands for brand in _AVIF_BRANDS):
+        if avif:
+            return "damaged, or a kind of AVIF that is not supported; convert it to PNG"
+        return "AVIF needs Pillow 11.3 or newer: python -m pip install -U pillow"
+    if brands.startswith(_HEIC_BRANDS):
+        return "HEIC is not supported; convert it to JPEG"
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        return "damaged, or a kind of TIFF that is not supported; convert it to PNG"
+    if _is_video(data):
+        return _A_VIDEO
+    readable = f"JPEG, PNG, WebP, BMP, GIF, {'TIFF and AVIF' if avif else 'and TIFF'}"
+    return f"not a photo that can be read ({readable} can)"
+
+
+def _is_video(data: bytes) -> bool:
+    if any(data.startswith(magic, at) for at, magic in _VIDEO_STARTS):
+        return not data.startswith(_AVIF_BRANDS + _HEIC_BRANDS, 8)
+    # MPEG-TS has only a byte at the start of its packets of 188, in .m2ts with 4 before each.
+    return data[0:377:188] == b"GGG" or data[4:389:192] == b"GGG"
 
 
 def _formats() -> tuple[str, ...]:
@@ -175,10 +237,11 @@ def _pil_to_bgr(image: Image.Image, name: str, limits: ImageLimits) -> NDArray[n
 
     _check_pixels(name, image.size, limits)
     try:
-        image.load()
-        # After load(): Pillow turns TIFF itself while loading and then drops the tag.
-        orientation = _orientation(image)
-        rgb = _to_rgb(image)
+        with _quiet():
+            image.load()
+            # After load(): Pillow turns TIFF itself while loading and then drops the tag.
+            orientation = _orientation(image)
+            rgb = _to_rgb(image)
     except Exception as error:  # damaged data makes Pillow's decoders raise almost anything
         raise InputError(f"{name}: the photo is damaged or truncated ({_reason(error)})") from None
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 
 from keyact.errors import InputError
@@ -14,8 +15,8 @@ class PhotoFolder:
 
     A name is looked up among the files that were found, never opened as a path, so no name leads
     out of the folder. It is a photo's path below the folder, or, where only one photo has it:
-    its file name, that without the suffix, that up to the first dot (AlphaPose), or the number
-    that ends it (COCO).
+    the end of that path from some folder on, its file name, that without the suffix, that up to
+    the first dot (AlphaPose), or the number that ends it (COCO).
 
     Parameters
     ----------
@@ -54,10 +55,21 @@ class PhotoFolder:
         """
         if name in self._whole:
             return self._whole[name]
-        for known in self._shorter:
+        for known in [self._ends] if "/" in name else self._shorter:
             if name in known:
                 path = known[name]
                 if path is None:
                     raise InputError(f"{name!r} is the name of several photos in {self.folder}")
                 return path
         raise InputError(f"{name!r}: no such photo in {self.folder}")
+
+    @cached_property
+    def _ends(self) -> dict[str, Path | None]:
+        """Ends of paths that begin with a folder's name; None where several photos share one."""
+        ends: dict[str, Path | None] = {}
+        for whole, path in self._whole.items():
+            parts = whole.split("/")
+            for first in range(1, len(parts) - 1):
+                end = "/".join(parts[first:])
+                ends[end] = None if end in ends else path
+        return ends

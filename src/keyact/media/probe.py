@@ -41,6 +41,8 @@ def probe_video(path: str | Path) -> VideoInfo:
     import av
 
     try:
+        if not Path(path).is_file():  # a pipe would block
+            return VideoInfo()
         with (
             open(path, "rb") as file,
             av.open(file, "r", options={"format_whitelist": _CONTAINERS}) as container,

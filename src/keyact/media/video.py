@@ -82,7 +82,8 @@ def _frames(
     yielded = 0
     try:
         if not Path(path).is_file():
-            raise InputError(f"{path}: no such video file")
+            what = "is not a regular file" if Path(path).exists() else "no such video file"
+            raise InputError(f"{path}: {what}")
         # An open file rather than a name: names can carry protocols ("http:", "concat:").
         with (
             open(path, "rb") as file,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyact.errors import KeyactError
 from keyact.layouts import get_layout
 from keyact.results import UNKNOWN, Action, FrameResult, Person
 
@@ -30,10 +34,14 @@ _PAPER = "#ffffff"
 
 _MIN_JOINT_SCORE = 0.2  # below it a joint is a guess that would only clutter the picture
 _MIN_FONT = 11  # px; smaller text cannot be read
+_FONT = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+_FONT_SCALE = 0.87  # at which its letters are as wide as those of Pillow's font, which has few
 _SMOOTH_UNDER = 1600  # px, longer side; smaller photos are drawn at twice the size
 
 
-def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
+def annotate(
+    image: NDArray[np.uint8], result: FrameResult, *, font: str | Path | None = None
+) -> NDArray[np.uint8]:
     """Draw a result on its photo.
 
     Every person gets a colour, a box, the skeleton of their layout and a label such as
@@ -47,6 +55,9 @@ def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]
         The upright BGR photo that the result is about. It is not changed.
     result : FrameResult
         What was found in it.
+    font : str or Path, optional
+        A .ttf, .otf or .ttc file for the labels. The default, DejaVu Sans, has Latin, Greek,
+        Cyrillic and some other letters, but none of Chinese, Japanese and Korean.
 
     Returns
     -------
@@ -57,6 +68,8 @@ def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]
     ------
     ValueError
         If the photo's size is not the result's.
+    KeyactError
+        If ``font`` is no font that can be read.
     """
     import cv2
 
@@ -74,7 +87,7 @@ def annotate(image: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]
     for number in order:  # large people first, so that small ones stay on top
         canvas = _draw_person(canvas, result.people[number], _colour(result, number), zoom)
     picture = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    return _draw_labels(np.ascontiguousarray(picture, dtype=np.uint8), result)
+    return _draw_labels(np.ascontiguousarray(picture, dtype=np.uint8), result, font)
 
 
 def label_text(person: Person) -> str:
@@ -147,7 +160,9 @@ def _draw_person(scene: NDArray[Any], person: Person, colour: sv.Color, zoom: in
     return scene
 
 
-def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.uint8]:
+def _draw_labels(
+    scene: NDArray[np.uint8], result: FrameResult, own_font: str | Path | None
+) -> NDArray[np.uint8]:
     import supervision as sv
 
     numbers = [number for number, person in enumerate(result.people) if label_text(person)]
@@ -164,10 +179,12 @@ def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
         return scene
     font = max(_MIN_FONT, round(0.027 * math.sqrt(result.width * result.height)))
     padding = max(2, round(0.35 * font))
+    path = _default_font() if own_font is None else _checked_font(own_font)
     annotator = sv.RichLabelAnnotator(
         color=sv.ColorPalette([_colour(result, number) for number in numbers]),
         text_color=sv.Color.from_hex(_INK),
-        font_size=font,
+        font_path=path,
+        font_size=font if path is None else round(_FONT_SCALE * font),
         text_padding=padding,
         border_radius=padding,
         text_position=position,
@@ -181,6 +198,27 @@ def _draw_labels(scene: NDArray[np.uint8], result: FrameResult) -> NDArray[np.ui
         custom_color_lookup=np.arange(len(boxes)),
     )
     return picture
+
+
+@lru_cache(maxsize=1)
+def _default_font() -> str | None:
+    """The font that comes with matplotlib, found without importing it; None where it is not."""
+    package = find_spec("matplotlib")
+    path = package and package.origin and Path(package.origin).parent / _FONT
+    return str(path) if path and path.is_file() else None
+
+
+@lru_cache(maxsize=8)
+def _checked_font(path: str | Path) -> str:
+    from PIL import ImageFont
+
+    try:
+        ImageFont.truetype(str(path))
+    except (OSError, ValueError):
+        raise KeyactError(
+            f"{path}: is no font that can be read; give a .ttf, .otf or .ttc file"
+        ) from None
+    return str(path)
 
 
 def _colour(result: FrameResult, number: int) -> sv.Color:

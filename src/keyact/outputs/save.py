@@ -179,7 +179,7 @@ class VideoWriter:
                 self._container.mux(packet)
         self._frames += 1
         if self._audio is not None:
-            self._audio.write_until(float(self._frames / self._rate))
+            self._audio.write_until(self._length())
 
     def _ticks(self, seconds: float) -> int:
         if self._begin is None:
@@ -187,6 +187,12 @@ class VideoWriter:
         # Each later than the one before, or the file could not hold it.
         self._last = max(self._last + 1, round((seconds - self._begin) / _TICK))
         return self._last
+
+    def _length(self) -> float:
+        """Seconds of the clip so far; how long its last frame is shown, only the rate can tell."""
+        if self._begin is None:
+            return float(self._frames / self._rate)
+        return float(self._last * _TICK + 1 / self._rate)
 
     def close(self) -> None:
         """Finish the file and give it its name. A clip without frames is dropped."""

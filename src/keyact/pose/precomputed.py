@@ -43,9 +43,21 @@ class Precomputed:
         ------
         InputError : the photo is not in the cache.
         """
+        return self.tracked(image, boxes)[0]
+
+    def tracked(
+        self, image: NDArray[np.uint8], boxes: ArrayLike
+    ) -> tuple[NDArray[np.float32], list[int | None]]:
+        """The key points of a call, and of each box the track that the file names.
+
+        Raises
+        ------
+        InputError : the photo is not in the cache.
+        """
         asked = np.asarray(boxes, np.float64).reshape(-1, 4)
         photo = self._cache(image)
         found = np.zeros((len(asked), *photo.keypoints.shape[1:]), np.float32)
+        tracks: list[int | None] = [None] * len(asked)
         if len(asked) and len(photo.boxes):
             height, width = image.shape[:2]
             iou = _iou(asked.clip(0, (width, height, width, height)), photo.boxes)
@@ -54,8 +66,10 @@ class Precomputed:
                 if overlaps.max() >= MIN_IOU:
                     alike = np.flatnonzero(overlaps >= overlaps.max() - _AS_NEAR)
                     number = times[box.tobytes()] = times.get(box.tobytes(), -1) + 1
-                    found[row] = photo.keypoints[alike[min(number, len(alike) - 1)]]
-        return found
+                    person = alike[min(number, len(alike) - 1)]
+                    found[row] = photo.keypoints[person]
+                    tracks[row] = photo.track_ids[person]
+        return found, tracks
 
     def suppress(
         self, keypoints: ArrayLike, box_scores: ArrayLike, boxes: ArrayLike

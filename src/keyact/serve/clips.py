@@ -106,7 +106,8 @@ class Clip:
         frames = self._frames()
         with VideoWriter(target, self.rate, self._upload.file) as out:
             for result, (_, seconds, image) in zip(results, frames, strict=False):
-                out.write(annotate(image, with_timeline(result, self.timeline, seconds)))
+                picture = annotate(image, with_timeline(result, self.timeline, seconds))
+                out.write(picture, seconds)
 
     def _frames(self) -> Generator[tuple[int, float, NDArray[np.uint8]], None, None]:
         file, name = self._upload.file, self._upload.name

@@ -213,19 +213,6 @@ class Service:
         return OnnxPose(network, entry.name)
 
 
-def top(result: FrameResult, count: int) -> FrameResult:
-    """The result with the best ``count`` actions only."""
-    return result.model_copy(
-        update={
-            "image_actions": result.image_actions[:count],
-            "people": tuple(
-                person.model_copy(update={"actions": person.actions[:count]})
-                for person in result.people
-            ),
-        }
-    )
-
-
 def with_decoding(result: FrameResult, milliseconds: float) -> FrameResult:
     """The result with the time that decoding took before the recogniser had the photo."""
     timings = dict(result.timings_ms)

@@ -17,7 +17,7 @@ from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
 from keyact.serve.access import PROTOCOL
 from keyact.serve.logs import log
-from keyact.serve.service import Service, top, with_decoding
+from keyact.serve.service import Service, with_decoding
 from keyact.serve.uploads import decode_photo
 from keyact.serve.work import BusyError, LateError
 from keyact.video import RunningVideo
@@ -174,7 +174,7 @@ class _Stream:
         return {
             "labels": labels,
             "now": {str(number): _best(actions) for number, actions in now.items()},
-            "result": top(result, _TOP).model_dump(mode="json"),
+            "result": result.top(_TOP).model_dump(mode="json"),
         }
 
 

@@ -22,7 +22,7 @@ from keyact.outputs import annotate
 from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
 from keyact.serve.clips import Clip
-from keyact.serve.service import Service, top, with_decoding
+from keyact.serve.service import Service, with_decoding
 from keyact.serve.uploads import Kind, Upload, uploaded
 
 router = APIRouter(tags=["keyact"])
@@ -154,7 +154,7 @@ async def predict(
                 clip.draw, results, target, timeout=service.settings.clip_timeout, patient=True
             )
             return Response(target.read_bytes(), media_type="video/mp4")
-        frames = ",".join(top(result, top_k).to_json() for result in results)
+        frames = ",".join(result.top(top_k).to_json() for result in results)
         head = json.dumps(upload.name)
         return Response(
             f'{{"source":{head},"frames":[{frames}],"timeline":{clip.timeline.to_json()}}}',
@@ -228,14 +228,14 @@ async def _photo(
         image = upload.pixels(settings)
         decode = (time.perf_counter() - start) * 1000
         result = with_decoding(recognizer(image, source=upload.name), decode)
-        return result, _jpeg(image, top(result, top_k)) if output == "annotated" else None
+        return result, _jpeg(image, result.top(top_k)) if output == "annotated" else None
 
     result, picture = await service.work.run(work, timeout=settings.timeout)
     service.metrics.seen(result)
     if picture is not None:
         return Response(picture, media_type="image/jpeg")
     kind = "application/json" if output == "json" else "application/x-ndjson"
-    return Response(top(result, top_k).to_json() + "\n", media_type=kind)
+    return Response(result.top(top_k).to_json() + "\n", media_type=kind)
 
 
 def _jpeg(image: NDArray[np.uint8], result: FrameResult) -> bytes:
@@ -253,7 +253,7 @@ async def _lines(clip: Clip, top_k: int, stack: AsyncExitStack) -> AsyncIterator
         try:
             async with aclosing(clip.results()) as coming:
                 async for result in coming:
-                    yield top(result, top_k).to_json() + "\n"
+                    yield result.top(top_k).to_json() + "\n"
         except KeyactError as error:
             yield json.dumps({"error": str(error)}) + "\n"
             return

@@ -15,7 +15,7 @@ from keyact.errors import InputError, UnknownNameError
 from keyact.layouts import convert
 from keyact.recognizer import Recognizer
 from keyact.results import FrameResult
-from keyact.serve.service import Service, top
+from keyact.serve.service import Service
 from keyact.serve.settings import ServeSettings
 from keyact.serve.tensors import HEADER, InferRequest, Tensor, read_request, write_response
 from keyact.serve.uploads import decode_photo
@@ -205,7 +205,7 @@ def _tensors(results: list[FrameResult], labels: tuple[str, ...]) -> dict[str, T
 
     points = [convert(person.keypoints, person.layout, "coco17") for _, person in people]
     return {
-        "results": [top(result, 5).to_json().encode() for result in results],
+        "results": [result.top(5).to_json().encode() for result in results],
         "photo_actions": [result.image_action.encode() for result in results],
         "photo_probabilities": rows([result.image_actions for result in results]),
         "photo": np.array([i for i, _ in people], np.int32),

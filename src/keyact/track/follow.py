@@ -50,7 +50,7 @@ class Follower:
         people = []
         for person, number in zip(result.people, numbers.tolist(), strict=True):
             if number < 0:
-                people.append(person)
+                people.append(person.model_copy(update={"track_id": None}))
                 continue
             changes: dict[str, object] = {"track_id": number}
             if self._smooth:

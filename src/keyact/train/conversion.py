@@ -13,6 +13,7 @@ from keyact.errors import KeyactError
 
 OPSET = 17
 HALF_FROM = 512  # elements; smaller tensors stay float32
+EIGHT_BITS_FROM = 2**17  # elements of a kernel; rounding the smaller ones costs accuracy
 
 
 def convert(
@@ -20,6 +21,7 @@ def convert(
     inputs: Sequence[Any],
     outputs: Sequence[str],
     meta: Mapping[str, Any],
+    eight_bits: bool = False,
 ) -> bytes:
     """The ONNX file of a function that returns a tuple in the order of ``outputs``.
 
@@ -30,6 +32,8 @@ def convert(
     Parameters
     ----------
     inputs : a ``tf.TensorSpec`` with a name for each argument.
+    eight_bits : store the largest kernels of convolutions as int8 with a scale per output
+        channel, a quarter of the size. These too are floats again before anything is computed.
     """
     import tensorflow as tf
     import tf2onnx
@@ -51,7 +55,7 @@ def convert(
     for node in proto.graph.node:
         node.input[:] = [renames.get(name, name) for name in node.input]
         node.output[:] = [renames.get(name, name) for name in node.output]
-    return finish(proto, inputs, meta)
+    return finish(proto, inputs, meta, eight_bits)
 
 
 def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
@@ -66,7 +70,9 @@ def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
     )
 
 
-def finish(proto: Any, inputs: Sequence[Any], meta: Mapping[str, Any]) -> bytes:
+def finish(
+    proto: Any, inputs: Sequence[Any], meta: Mapping[str, Any], eight_bits: bool = False
+) -> bytes:
     """The bytes of an ONNX graph: inputs in order and complete, small, with metadata."""
     import onnx
     from onnx import helper
@@ -89,7 +95,7 @@ def finish(proto: Any, inputs: Sequence[Any], meta: Mapping[str, Any]) -> bytes:
     proto.producer_name = "keyact"
     for node in proto.graph.node:
         node.doc_string = ""
-    _halve(proto)
+    _shrink(proto, eight_bits)
     helper.set_model_props(proto, {"keyact": json.dumps(dict(meta), sort_keys=True)})
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString()
@@ -107,22 +113,36 @@ def with_meta(data: bytes, meta: Mapping[str, Any]) -> bytes:
     return changed
 
 
-def _halve(proto: Any) -> None:
+def _shrink(proto: Any, eight_bits: bool) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
-    casts = []
+    nodes = []
     for tensor in list(proto.graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALF_FROM:
             continue
         values = numpy_helper.to_array(tensor)
         if np.abs(values).max() > 6e4:
             continue
-        half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half")
+        name, stored = tensor.name, f"{tensor.name}_stored"
         proto.graph.initializer.remove(tensor)
-        proto.graph.initializer.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        proto.graph.node.insert(0, cast)
+        if eight_bits and values.ndim == 4 and values.size >= EIGHT_BITS_FROM:
+            scale = np.abs(values).max((1, 2, 3), keepdims=True) / 127
+            scale = np.maximum(scale, np.finfo(np.float32).tiny)
+            scales = numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale")
+            whole = numpy_helper.from_array(np.rint(values / scale).astype(np.int8), stored)
+            proto.graph.initializer.extend([whole, scales])
+            # DequantizeLinear would be run anew for each input: ONNX Runtime does not fold it.
+            nodes += [
+                helper.make_node("Cast", [stored], [f"{name}_whole"], to=TensorProto.FLOAT),
+                helper.make_node("Mul", [f"{name}_whole", scales.name], [name]),
+            ]
+        else:
+            proto.graph.initializer.append(
+                numpy_helper.from_array(values.astype(np.float16), stored)
+            )
+            nodes.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+    for node in reversed(nodes):
+        proto.graph.node.insert(0, node)
 
 
 def session(data: bytes, threads: int = 2) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -109,6 +109,7 @@ def fit(
         state = _State(net, validate, config, run, logs, on_epoch)
         first = state.restore() if resume else 0
         loss = loss or objective(config, batches.classes)
+        measure = metric or top1(batches.classes)
         bounds = [0, *sorted(config.unfreeze), config.epochs]
         for phase, (start, end) in enumerate(pairwise(bounds)):
             if first >= end or state.history.stopped:
@@ -118,10 +119,12 @@ def fit(
             net.compile(
                 optimizer=adamw(net, config, rate, batches.steps),
                 loss=loss,
-                weighted_metrics=[metric or top1(batches.classes)],
+                weighted_metrics=[measure],
                 jit_compile=jit(config),
             )
             net.optimizer.build(net.trainable_variables)
+            if not state.history.rows:
+                state.check_monitor(measure)
             state.begin(phase, rate)
             with feed(batches, max(first, start), config.workers) as fed:
                 net.fit(
@@ -171,6 +174,21 @@ class _State:
         self._saved_phase = -1
         self._saved = {}
 
+    def check_monitor(self, measure: Loss) -> None:
+        """Say that there is no such figure now, not after a whole epoch."""
+        monitor = self._config.monitor
+        known = ["epoch", "seconds", "rate", "loss", getattr(measure, "__name__", "")]
+        # There is always the default, so that a look at all of val would be for nothing.
+        if monitor not in (*known, TrainConfig().monitor):
+            _refuse_unknown(monitor, [*known, *self._validated()])
+
+    def _validated(self) -> dict[str, float]:
+        random = [_numpy(v) for v in _others(self._net)]
+        found = {f"val_{name}": float(value) for name, value in self._validate(self._net).items()}
+        for variable, was in zip(_others(self._net), random, strict=True):
+            variable.assign(was)  # a validation that drew random numbers must not be felt
+        return found
+
     def callback(self) -> keras.callbacks.Callback:
         import keras
 
@@ -207,21 +225,14 @@ class _State:
             **{name: float(value) for name, value in logs.items()},
         }
         self._own = [_numpy(v) for v in net.trainable_variables]
-        random = [_numpy(v) for v in _others(net)]
         net.optimizer.finalize_variable_values(net.trainable_variables)
-        row |= {f"val_{name}": float(value) for name, value in self._validate(net).items()}
-        if config.monitor not in row:
-            raise InputError(
-                f"monitor: there is no {config.monitor!r}; known are "
-                f"{', '.join(name for name in row if name not in ('epoch', 'seconds'))}"
-            )
+        row |= self._validated()
+        _refuse_unknown(config.monitor, row)
         if _better(row, history, config):
             history.best, history.best_epoch = row[config.monitor], epoch + 1
             with replacing(self._run.weights) as part:
                 net.save_weights(part)
         self.put_back()
-        for variable, was in zip(_others(net), random, strict=True):
-            variable.assign(was)  # a validation that drew random numbers must not be felt
         history.rows.append(row)
         patience = config.patience
         history.stopped = patience is not None and epoch + 1 - history.best_epoch >= patience
@@ -289,6 +300,14 @@ def _better(row: Mapping[str, float], history: History, config: TrainConfig) -> 
         before = history.rows[history.best_epoch - 1].get("val_loss", -np.inf)
         return row.get("val_loss", np.inf) < before
     return value < best if config.minimise else value > best
+
+
+def _refuse_unknown(monitor: str, known: Collection[str]) -> None:
+    if monitor not in known:
+        raise InputError(
+            f"monitor: there is no {monitor!r}; known are "
+            f"{', '.join(name for name in known if name not in ('epoch', 'seconds'))}"
+        )
 
 
 def _others(net: keras.Model) -> list[Any]:

@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 from keyact import action, models
 from keyact.action.keypoint_fusion import KeypointFusion
 from keyact.data import Dataset
-from keyact.data.leakage import exact_duplicates, find_leaks, refuse_leaks
+from keyact.data.base import learnt_from
+from keyact.data.leakage import refuse_leaks
 from keyact.data.people import find_people
 from keyact.data.progress import track
-from keyact.data.splits import every_label_is_learnt, make_splits, save_splits
+from keyact.data.splits import (
+    copies_across,
+    every_label_is_learnt,
+    make_splits,
+    refuse_changes,
+    save_splits,
+)
 from keyact.errors import InputError, KeyactError
 from keyact.media.image import load_image
 from keyact.replacing import replacing
@@ -75,10 +82,12 @@ def run_photos(
     photo that could not be read.
     """
     for problem in dataset.problems[:MAX_SHOWN]:
-        say(f"left out: {problem}")
+        say(f"warning: {problem}")
     if len(dataset.problems) > MAX_SHOWN:
         say(f"... and {len(dataset.problems) - MAX_SHOWN} more; keyact data check says all")
     dataset = with_val(dataset, config.seed, say)
+    if resume:
+        refuse_changes(dataset, run.root)
     save_splits([dataset], run.root)
     train, val = (
         _photos(dataset.subset(part), dataset.labels, config, detector, pose, cache, progress)
@@ -107,7 +116,8 @@ def run_photos(
 def with_val(dataset: Dataset, seed: int, say: Report) -> Dataset:
     """The labelled photos in train, val and perhaps test.
 
-    Where there is no split val, a share of what is not test is held out.
+    Where there is no split val, a share of what is learnt from is held out; see
+    `keyact.data.base.learnt_from`.
 
     Raises
     ------
@@ -119,19 +129,26 @@ def with_val(dataset: Dataset, seed: int, say: Report) -> Dataset:
     if len({sample.label for sample in dataset.samples}) < 2:
         raise KeyactError(f"{dataset.name}: has one action, {dataset.labels[0]}; a model needs two")
     refuse_leaks(dataset, [])
+    for line in copies_across(dataset):
+        if line not in dataset.problems:
+            say(f"warning: {line}")
+    train = learnt_from(dataset.samples)
     splits = {sample.split for sample in dataset.samples}
-    if "val" in splits and "train" in splits:
-        for leak in find_leaks(dataset, exact_duplicates(s.path for s in dataset.samples)):
-            say(f"warning: on two sides: {leak}; keyact data split --method official --drop-leaks")
+    taken_out = [sample for sample in dataset.samples if sample.split is None]
+    if len(splits) > 1 and taken_out:
+        say(f"left out: {len(taken_out)} photos in no split, such as {taken_out[0].path}")
+    if "val" in splits:
         every_label_is_learnt(dataset)
         return dataset
-    rest = replace(dataset, samples=tuple(s for s in dataset.samples if s.split != "test"))
+    rest = replace(dataset, samples=tuple(train))
     grouped = any(sample.group for sample in rest.samples)
     method = "grouped" if grouped else "stratified"
     say(f"{dataset.name}: no split val, so {VAL_SHARE:.0%} of the training photos are held out")
     (fold,) = make_splits(rest, method, val=VAL_SHARE, test=0.0, seed=seed)
-    tested = tuple(sample for sample in dataset.samples if sample.split == "test")
-    return replace(fold, samples=(*fold.samples, *tested))
+    beside = set(map(id, train))
+    return replace(
+        fold, samples=(*fold.samples, *(s for s in dataset.samples if id(s) not in beside))
+    )
 
 
 def _photos(

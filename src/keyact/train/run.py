@@ -1,9 +1,10 @@
 """A run's folder: what was asked for, on which machine, and what came of it.
 
-``config.yaml``, ``environment.json``, ``log.csv`` and ``curves.png`` (a row and a point each
-epoch), ``best.weights.h5`` (the chosen epoch), ``checkpoint.npz`` (to go on from), ``model.onnx``
-with ``model.json`` (its labels and settings), ``eyes.onnx`` (what a network that looks at videos
-sees pictures with; ``model.onnx`` has it inside), and ``metrics.json`` of the val split.
+``config.yaml``, ``environment.json``, ``split.csv`` (what was learnt from and what was chosen on),
+``log.csv`` and ``curves.png`` (a row and a point each epoch), ``best.weights.h5`` (the chosen
+epoch), ``checkpoint.npz`` (to go on from), ``model.onnx`` with ``model.json`` (its labels and
+settings), ``eyes.onnx`` (what a network that looks at videos sees pictures with; ``model.onnx`` has
+it inside), and ``metrics.json`` of the val split.
 """
 
 from __future__ import annotations

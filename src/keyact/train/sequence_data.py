@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyact.data.base import learnt_from, split_name
+from keyact.data.leakage import LeakageError
+from keyact.data.store import content_hash
 from keyact.errors import InputError, KeyactError
 from keyact.sequences import Augment, Features, Glances
 from keyact.sequences import Sequence as Recording
+from keyact.sequences.base import MANIFEST, manifest_fields, read_manifest
 from keyact.sequences.preprocess import Points
 from keyact.sequences.views import Views
 from keyact.train.config import TrainConfig
@@ -146,22 +151,20 @@ def with_val(
 ) -> tuple[list[Recording], list[Recording], bool]:
     """What to train on, what to choose on, and whether the latter was held out here.
 
-    Recordings of the split ``test`` are in neither. Groups stay whole, but for recordings of a
+    Recordings of the split ``test``, and those in no split beside others that are in one, are in
+    neither; see `keyact.data.base.learnt_from`. Groups stay whole, but for recordings of a
     label that no other group has: they stay in training.
 
     Raises
     ------
-    KeyactError : too few recordings to hold any out.
+    KeyactError : none to train on, or too few recordings to hold any out.
     """
-    train = [r for r in recordings if r.split != "test" and r.split != "val"]
-    val = [r for r in recordings if r.split == "val"]
-    if train and val:
+    train = learnt_from(recordings)
+    val = [r for r in recordings if split_name(r.split or "") == "val"]
+    if val:
         return train, val, False
     from sklearn.model_selection import StratifiedGroupKFold
 
-    train = train or val
-    if not train:
-        raise KeyactError("every recording is of the split test: there is nothing to train on")
     labels = np.array([str(r.label) for r in train])
     groups = np.array([r.group or f"\0{i}" for i, r in enumerate(train)])
     most = max(Counter(labels.tolist()).values())
@@ -185,6 +188,51 @@ def with_val(
     learnt, kept = set(labels[rest].tolist()), set(rest.tolist())
     stay = [i for i in range(len(train)) if i in kept or labels[i] not in learnt]
     return [train[i] for i in stay], [train[i] for i in held if labels[i] in learnt], True
+
+
+def refuse_torn_groups(source: str | Path) -> None:
+    """Check that no group of a folder's manifest is on more than one side of the manifest's splits.
+
+    Groups and splits from elsewhere are not looked at: protocols of benchmarks may share subjects,
+    as NTU's cross-view does.
+
+    Raises
+    ------
+    LeakageError : names the group and a recording of it on each side.
+    """
+    sides: dict[str, dict[str, str]] = defaultdict(dict)
+    rows = read_manifest(Path(source)) if Path(source).is_dir() else {}
+    for path, row in rows.items():
+        told = manifest_fields(row)
+        if "group" in told and "split" in told:
+            split = told["split"]
+            sides[told["group"]].setdefault(split_name(split) or split, path)
+    torn = {group: first for group, first in sides.items() if len(first) > 1}
+    for group, first in torn.items():
+        where = " and ".join(f"{path} in {split}" for split, path in first.items())
+        more = f", and {len(torn) - 1} more groups" if len(torn) > 1 else ""
+        raise LeakageError(
+            f"{Path(source) / MANIFEST}: the group {group!r} is on more than one side ({where})"
+            f"{more}; give all of a group the same split, or leave the column group empty where "
+            "the protocol shares groups"
+        )
+
+
+def copies_across_sides(recordings: Sequence[Recording]) -> list[str]:
+    """A line of warning when the same key points are on more than one side, or none."""
+    sides: dict[str, dict[str, str]] = defaultdict(dict)
+    for one in recordings:
+        if one.split is not None and (one.scores > 0).any():
+            content = content_hash(one.keypoints.tobytes() + one.scores.tobytes())
+            sides[content].setdefault(one.split, one.name)
+    copies = [first for first in sides.values() if len(first) > 1]
+    if not copies:
+        return []
+    where = " and ".join(f"{name} in {split}" for split, name in copies[0].items())
+    return [
+        f"on two sides ({len(copies)}): copies of a recording ({where}); leave such copies out of "
+        "training with a manifest.csv in their folder that lists the other files"
+    ]
 
 
 def run_over(net: keras.Model, looks: Sequence[Points], batch: int = 64) -> list[Points]:

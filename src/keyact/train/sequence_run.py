@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from keyact import models
 from keyact.action.clips import ClipModel
+from keyact.data import Dataset, Sample
+from keyact.data.splits import refuse_changes, save_splits
 from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.sequences import UNCERTAIN, Features
 from keyact.sequences import Sequence as Recording
@@ -75,8 +77,15 @@ def run_sequences(
     settings = config.sequence
     known = usable(recordings, say)
     train, val, ours = with_val(known, settings.val, config.seed)
+    taken_out = [r for r in known if r.split is None]
+    if taken_out and len(taken_out) < len(known):
+        say(f"left out: {len(taken_out)} recordings in no split, such as {taken_out[0].name}")
     names = sorted({str(r.label) for r in train})
     checked_names(val, names)
+    sides = as_dataset(run.name, names, train=train, val=val)
+    if resume:
+        refuse_changes(sides, run.root)
+    save_splits([sides], run.root)
     if settings.background is not None and settings.background not in names:
         raise UnknownNameError("label for sequence.background:", settings.background, names)
     module = import_module(models.get_model(model).module)
@@ -127,6 +136,17 @@ def run_sequences(
     export(run, weights)
     run.write_json(run.metrics, found)
     return history, {k: v for k, v in found.items() if isinstance(v, float)}
+
+
+def as_dataset(name: str, labels: Sequence[str], **sides: Sequence[Recording]) -> Dataset:
+    """Recordings by split as samples, their names as paths, for the run's file of splits."""
+    root = Path("/")  # a name may be an absolute path, and must read the same from any folder
+    samples = [
+        Sample(root / r.name, r.label, split, r.group)
+        for split, some in sides.items()
+        for r in some
+    ]
+    return Dataset(name, root, tuple(samples), tuple(labels))
 
 
 def metadata(

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keyact import models
 from keyact.data import Dataset, load_dataset
-from keyact.data.base import extra
+from keyact.data.base import extra, learnt_from
 from keyact.data.kinds import kind_of
+from keyact.data.leakage import refuse_leaks
+from keyact.data.splits import copies_across
 from keyact.errors import InputError
 from keyact.sequences import Sequence, load_sequences
 from keyact.sequences.load import refuse_splits
@@ -75,8 +77,8 @@ def train(
     ----------
     data : anything that `keyact.data.load_dataset` reads, or for a sequence model also
         `keyact.sequences.load_sequences`. Of videos the people are followed first, which is kept
-        in the cache. Without a split ``val`` a fifth of the photos that are
-        not test is held out, whole groups where there are groups.
+        in the cache. Learnt from is the split ``train``, or everything where nothing has a split.
+        Where there is no ``val`` a fifth of that is held out, whole groups where there are groups.
     model : a name of `keyact.models.model_names`; when not given, that of the kind of data.
     name : of the run; the model's and the time when not given.
     config : a file of settings, or the settings.
@@ -130,13 +132,18 @@ def train(
     elif info.kind == "sequence":
         if isinstance(data, Dataset):
             raise InputError(f"{model}: learns from key point sequences; give their folder")
+        from keyact.train.sequence_data import copies_across_sides, refuse_torn_groups
+
         refuse_splits(splits)
+        refuse_torn_groups(data)
 
         def leave_out(message: str) -> None:
             failed.append(message)
             say(f"left out: {message}")
 
         dataset = load_sequences(data, format, report=leave_out)
+        for line in copies_across_sides(dataset):
+            say(f"warning: {line}")
     else:
         dataset = data if isinstance(data, Dataset) else load_dataset(data, format, splits=splits)
     if not resume:
@@ -183,12 +190,16 @@ def _followed(
     progress: bool,
     say: Callable[[str], None],
 ) -> tuple[list[Sequence], EyesFile | None, list[str]]:
-    """Recordings of the clips that are not test, what looked at them, and what went wrong."""
+    """Recordings of the clips that are train or val, what looked at them, and what went wrong."""
     from keyact.data.recordings import load_recordings
     from keyact.train.eyes import eyes_of
 
     eyes = eyes_of(config.sequence.eyes) if _looks(model) else None
-    wanted = [s for s in dataset.samples if s.label is not None and s.split != "test"]
+    dataset = dataset.labelled()
+    refuse_leaks(dataset, [])
+    learnt = learnt_from(dataset.samples)
+    taken_out = [s for s in dataset.samples if s.split is None]
+    wanted = [*learnt, *(s for s in dataset.samples if s.split == "val")]
     failed: list[str] = []
 
     def leave_out(source: str, error: InputError) -> None:
@@ -196,8 +207,10 @@ def _followed(
         failed.append(text if source in text else f"{source}: {text}")
         say(f"left out: {failed[-1]}")
 
-    for problem in dataset.problems:
-        say(f"left out: {problem}")
+    for problem in dict.fromkeys([*dataset.problems, *copies_across(dataset)]):
+        say(f"warning: {problem}")
+    if taken_out and len(taken_out) < len(dataset):
+        say(f"left out: {len(taken_out)} clips in no split, such as {taken_out[0].path}")
     say(f"{dataset.name}: {len(wanted)} clips; people are followed, once")
     recordings = load_recordings(
         replace(dataset, samples=tuple(wanted)),
