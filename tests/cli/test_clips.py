@@ -81,6 +81,17 @@ def test_wrong_options_cost_no_file(
     assert Path("r.csv").read_text() == "old"
 
 
+def test_a_sequence_network_says_that_it_names_nothing_in_photos(
+    invoke: Any, clip: Path, tmp_path: Path
+) -> None:
+    make_sequence(Path("own.onnx"), labels=("arms up", "arms down"), unknown_threshold=0.0)
+    with av.open(str(clip)) as source:
+        next(source.decode(video=0)).to_image().save(tmp_path / "still.png")
+    said = "a sequence network names actions in videos; of photos it gives none"
+    assert said in invoke("predict", "still.png", *TINY[2:], "--model", "own.onnx").stderr
+    assert said not in invoke("predict", clip, *TINY[2:], "--model", "own.onnx").stderr
+
+
 def test_without_tracks_each_frame_is_for_itself(invoke: Any, clip: Path) -> None:
     done = invoke("predict", clip, *TINY, "--json", "r.jsonl", "--save", "out", "--no-track")
     assert done.exit_code == 0

@@ -132,6 +132,9 @@ def work_through(
     items = run.find(paths)
     if items:
         outputs.spare(items)
+    alone = following and following.sequence and not recognizer.action_model.labels
+    if alone and any(item.kind == "photo" for item in items):
+        messages.print("a sequence network names actions in videos; of photos it gives none")
     with ExitStack() as stack:
         if items and outputs.json is not None:
             run.writers.append(stack.enter_context(JsonLinesWriter(outputs.json)))

@@ -59,8 +59,12 @@ def parts(graph: Any) -> dict[str, Box]:
 
 def weights_of(graph: Any) -> list[Any]:
     """The tensors of numbers that were learnt."""
-    floats = {1, 10, 11, 16}  # FLOAT, FLOAT16, DOUBLE, BFLOAT16
-    return [one for one in graph.initializer if one.data_type in floats]
+    kinds = {1, 3, 10, 11, 16}  # FLOAT, INT8, FLOAT16, DOUBLE, BFLOAT16
+    found = [one for one in graph.initializer if one.data_type in kinds]
+    whole = {one.name for one in found if one.data_type == 3}
+    unpacked = {n.output[0] for n in graph.node if n.op_type == "Cast" and n.input[0] in whole}
+    scales = {n.input[1] for n in graph.node if n.op_type == "Mul" and n.input[0] in unpacked}
+    return [one for one in found if one.name not in scales]
 
 
 def dims(port: Any) -> tuple[int | str, ...]:
@@ -71,7 +75,8 @@ def dims(port: Any) -> tuple[int | str, ...]:
 def _without_constants(graph: Any) -> tuple[list[Any], dict[str, int]]:
     """Nodes that depend on the input, and how many numbers each weight that they take has.
 
-    Weights in half precision go through a Cast first, which is no part of the network.
+    Weights in half precision or eight bits go through a Cast first, those in eight bits through a
+    Mul by their scale as well; neither is a part of the network.
     """
     numbers = {one.name: math.prod(one.dims) for one in weights_of(graph)}
     fixed = {one.name for one in graph.initializer}
@@ -79,7 +84,7 @@ def _without_constants(graph: Any) -> tuple[list[Any], dict[str, int]]:
     for node in graph.node:
         if all(name in fixed for name in node.input):
             fixed.update(node.output)
-            if node.op_type == "Cast":
+            if node.op_type in ("Cast", "Mul"):
                 numbers[node.output[0]] = numbers.get(node.input[0], 0)
         else:
             nodes.append(node)
