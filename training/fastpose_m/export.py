@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--report", type=Path, help="judge all held-out crops, write figures here")
     parser.add_argument(
-        "--sigma", type=float, default=1.0, help="cells by which decoding smooths; chosen on val"
+        "--sigma", type=float, default=1.25, help="cells by which decoding smooths; chosen on val"
     )
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     args = parser.parse_args()
