@@ -31,7 +31,7 @@ ORDER = ("head", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
 
 
 def negatives(labels: Path, count: int, seed: int = 0) -> list[Sequence]:
-    """``count`` recordings labelled `NONE`; half are figures, half come from photos.
+    """``count`` recordings labelled `NONE`, to learn from; half are figures, half come from photos.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def negatives(labels: Path, count: int, seed: int = 0) -> list[Sequence]:
                 "penn13",
                 fps=FPS,
                 label=NONE,
+                split="train",
                 name=f"none-{i:04d}",
                 group=f"none-{i:04d}",
             )
