@@ -18,6 +18,12 @@ class WeightsError(KeyactError):
     """A weight file is missing, fails its hash or carries wrong metadata."""
 
 
+def told_of(source: str, error: KeyactError) -> str:
+    """The words of an error, the name of its source first if they do not hold it."""
+    text = str(error)
+    return text if source in text else f"{source}: {text}"
+
+
 class UnknownNameError(KeyactError):
     """A name that is not in a registry; the message suggests the nearest known one.
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from keyact import action, detect, pose
 from keyact.action.posture import posture
+from keyact.detect.base import GIVEN
 from keyact.errors import InputError
 from keyact.layouts import convert
 from keyact.media.image import ImageSource, load_image, source_name
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 MAX_FOUND = 50
 """People of a photo that a detector finds, unless it is said otherwise."""
 
-_GIVEN = ("boxes", "precomputed")  # detectors that give what a file names, and make up nobody
+ALL = 100_000
+"""As ``top_k``: all actions that the model knows."""
 
 Channels: TypeAlias = Literal["bgr", "rgb"]
 OnError: TypeAlias = 'Literal["raise", "skip"] | Callable[[str, InputError], None]'
@@ -314,7 +316,7 @@ class Recognizer:
         start = time.perf_counter()
         boxes, box_scores = self._detector(image)
         most = self.max_people
-        if most is None and getattr(self._detector, "name", None) not in _GIVEN:
+        if most is None and getattr(self._detector, "name", None) not in GIVEN:
             most = MAX_FOUND
         boxes, box_scores = boxes[:most], box_scores[:most]
         detect_ms = _milliseconds(start)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from keyact import action
 from keyact.layouts import convert
-from keyact.recognizer import Frame, Recognizer
+from keyact.recognizer import ALL, Frame, Recognizer
 from keyact.results import UNKNOWN, Action, FrameResult
 from keyact.timeline import Evidence, Hysteresis, LiveTimeline, Segment, VideoTimeline
 from keyact.timeline.evidence import STEP
@@ -66,7 +66,7 @@ class VideoRecognizer:
         self._eyes = None if network is None else network.eyes
         model = recognizer.action_model
         # What is settled rests on all actions, however few of them are wanted in a result.
-        self._whole = recognizer.with_stages(top_k=max(1, len(model.labels)))
+        self._whole = recognizer.with_stages(top_k=ALL)
         self.models: tuple[str, ...] = (model.name,) if model.labels else ()
         if network is not None:
             self.models = (network.name, *self.models)

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from keyact.errors import KeyactError, UnknownNameError
+from keyact.errors import KeyactError, UnknownNameError, told_of
 
 FAILED = 1  # some input or a weight file could not be used
 USAGE = 2
@@ -44,8 +44,7 @@ def complain(message: object, to: Console | None = None) -> None:
 
 def complain_of(source: str, error: KeyactError, to: Console | None = None) -> None:
     """`complain` of an input, its name first if the error does not say it."""
-    text = str(error)
-    complain(text if source in text else f"{source}: {text}", to)
+    complain(told_of(source, error), to)
 
 
 def complain_of_many(lines: Sequence[str], to: Console, start: str = "", rest: str = "") -> None:

@@ -208,6 +208,13 @@ def learnt_from(samples: Iterable[One]) -> list[One]:
     return train
 
 
+def in_no_split(samples: Iterable[One]) -> list[One]:
+    """The samples, or recordings, without a split where others have one; see `learnt_from`."""
+    everything = list(samples)
+    out = [sample for sample in everything if sample.split is None]
+    return out if len(out) < len(everything) else []
+
+
 def split_name(text: str) -> str | None:
     """One of `SPLITS` for any of its usual names, or None."""
     return _SPLIT_NAMES.get(text.strip().casefold())

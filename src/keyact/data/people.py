@@ -17,7 +17,7 @@ from keyact import detect, pose, weights
 from keyact.data.features import BATCH, FeatureCache
 from keyact.data.progress import Progress, track
 from keyact.data.store import Arrays, content_hash
-from keyact.errors import InputError
+from keyact.errors import InputError, told_of
 from keyact.layouts import convert
 from keyact.media.image import DEFAULT_LIMITS, load_image
 from keyact.pose.nms import nms_for
@@ -159,7 +159,7 @@ class _Finder:
             image = load_image(path)
             boxes, scores = find(image)
         except InputError as error:  # a cache of key points is given pixels and knows no path
-            return error if str(path) in str(error) else InputError(f"{path}: {error}")
+            return InputError(told_of(str(path), error))
         boxes, scores = boxes[:MAX_PEOPLE], scores[:MAX_PEOPLE]
         keypoints, kept = nms_for(place)(place(image, boxes), scores, boxes)
         body = convert(keypoints, place.layout, "coco17")

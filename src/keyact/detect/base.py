@@ -7,6 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+GIVEN = ("boxes", "precomputed")
+"""Detectors that look a photo up in a file by its pixels, and find nobody themselves; so does the
+pose backend of the same name."""
+
 
 @runtime_checkable
 class Detector(Protocol):

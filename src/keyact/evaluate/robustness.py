@@ -24,6 +24,7 @@ from keyact.action.base import ActionModel
 from keyact.data.base import Dataset
 from keyact.data.people import MAX_PEOPLE, People
 from keyact.data.progress import Progress
+from keyact.detect.base import GIVEN
 from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.evaluate.identity import dataset_identity, fingerprint, model_identity, stage_identities
 from keyact.evaluate.perturbations import (
@@ -47,7 +48,6 @@ from keyact.pose.nms import nms_for
 SIZE = 224
 """Shorter side, in pixels, that larger photos are brought to: the corruptions are made for it."""
 _BATCH = 8  # photos in work, per job
-_BY_PIXELS = ("precomputed", "boxes")  # stages that know a photo by its very pixels
 _VERSION = 1  # of what is done to the photos: raise it when cached results no longer hold
 
 
@@ -97,7 +97,9 @@ def measure_robustness(
         unchanged photos is asked about changed ones.
     """
     chosen = _chosen(perturbations, severities)
-    stages = _Stages(str(detector), str(pose))
+    jobs = jobs or os.cpu_count() or 1
+    threads = 1 if jobs > 1 else None
+    stages = _Stages(str(detector), str(pose), threads)
     if (
         stages.by_pixels
         and not keep_keypoints
@@ -107,8 +109,6 @@ def measure_robustness(
             f"{stages.by_pixels}: knows the people of unchanged photos alone; take these for the "
             "changed ones with --keep-keypoints (keep_keypoints=True)"
         )
-    jobs = jobs or os.cpu_count() or 1
-    threads = 1 if jobs > 1 else None
     loaded = action.load(model, threads) if isinstance(model, (str, Path)) else model
     known = known_samples(loaded, dataset, only_known)
     settings = {
@@ -121,7 +121,6 @@ def measure_robustness(
         "seed": seed,
     }
     cache = Path(folder) / fingerprint(settings)
-    stages.threads = threads
     run = _Run(loaded, known, stages, size, seed, jobs, keep_keypoints, on_error)
 
     def kept(name: str, photos: Callable[[], Iterator[Photo]]) -> Predictions:
@@ -173,19 +172,19 @@ def _chosen(
 class _Stages:
     """Detector and pose network, loaded on first use: a finished run needs neither."""
 
-    def __init__(self, detector: str, estimator: str) -> None:
+    def __init__(self, detector: str, estimator: str, threads: int | None) -> None:
         self._names = (detector, estimator)
-        self.threads: int | None = None
+        self._threads = threads
 
     @property
     def by_pixels(self) -> str | None:
         """The stage that knows a photo by its very pixels, and so no scaled or changed one."""
-        return next((name for name in self._names if name.split(":")[0] in _BY_PIXELS), None)
+        return next((name for name in self._names if name.split(":")[0] in GIVEN), None)
 
     @cached_property
     def _loaded(self) -> tuple[detect.Detector, pose.PoseEstimator]:
         detector, estimator = self._names
-        return detect.load(detector, self.threads), pose.load(estimator, self.threads)
+        return detect.load(detector, self._threads), pose.load(estimator, self._threads)
 
     def load(self) -> None:
         _ = self._loaded

@@ -17,7 +17,7 @@ from keyact.action.base import ActionModel
 from keyact.action.keypoint_fusion import largest
 from keyact.pose.base import PoseEstimator
 from keyact.pose.nms import MergedPoses, nms_for
-from keyact.recognizer import Recognizer
+from keyact.recognizer import ALL, Recognizer
 from keyact.results import FrameResult
 
 MIN_OVERLAP = 0.5
@@ -65,7 +65,7 @@ class Spread:
         self.recognizer = recognizer.with_stages(
             _Actions(self, recognizer.action_model),
             _Poses(self, recognizer.pose_estimator),
-            top_k=max(1, len(recognizer.action_model.labels)),
+            top_k=ALL,
         )
 
     def begin(self, seconds: float, allowance: float | None) -> None:

@@ -22,15 +22,13 @@ from keyact.errors import UnknownNameError
 from keyact.pose.alphapose import AlphaPose
 from keyact.pose.base import PoseEstimator
 from keyact.pose.onnx_pose import OnnxPose
-from keyact.recognizer import Recognizer
+from keyact.recognizer import ALL, Recognizer
 from keyact.results import FrameResult
 from keyact.serve.batching import SharedRuns
 from keyact.serve.metrics import Metrics
 from keyact.serve.settings import ServeSettings
 from keyact.serve.work import Places, WorkQueue
 from keyact.track import ByteTrack
-
-ALL = 100_000  # ranked actions: all that the model knows; answers are cut to what is asked for
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ class Service:
                 self._detector,
                 threads=self.settings.threads,
                 max_people=self.settings.max_people,
-                top_k=ALL,
+                top_k=ALL,  # answers are cut to what is asked for
             )
         return self._pairs[pair]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keyact import action, models
 from keyact.action.keypoint_fusion import KeypointFusion
 from keyact.data import Dataset
-from keyact.data.base import learnt_from
+from keyact.data.base import in_no_split, learnt_from
 from keyact.data.leakage import refuse_leaks
 from keyact.data.people import find_people
 from keyact.data.progress import track
@@ -134,8 +134,7 @@ def with_val(dataset: Dataset, seed: int, say: Report) -> Dataset:
             say(f"warning: {line}")
     train = learnt_from(dataset.samples)
     splits = {sample.split for sample in dataset.samples}
-    taken_out = [sample for sample in dataset.samples if sample.split is None]
-    if len(splits) > 1 and taken_out:
+    if taken_out := in_no_split(dataset.samples):
         say(f"left out: {len(taken_out)} photos in no split, such as {taken_out[0].path}")
     if "val" in splits:
         every_label_is_learnt(dataset)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from keyact import models
 from keyact.action.clips import ClipModel
 from keyact.data import Dataset, Sample
+from keyact.data.base import in_no_split
 from keyact.data.splits import refuse_changes, save_splits
 from keyact.errors import InputError, KeyactError, UnknownNameError
 from keyact.sequences import UNCERTAIN, Features
@@ -77,8 +78,7 @@ def run_sequences(
     settings = config.sequence
     known = usable(recordings, say)
     train, val, ours = with_val(known, settings.val, config.seed)
-    taken_out = [r for r in known if r.split is None]
-    if taken_out and len(taken_out) < len(known):
+    if taken_out := in_no_split(known):
         say(f"left out: {len(taken_out)} recordings in no split, such as {taken_out[0].name}")
     names = sorted({str(r.label) for r in train})
     checked_names(val, names)

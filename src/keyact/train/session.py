@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keyact import models
 from keyact.data import Dataset, load_dataset
-from keyact.data.base import extra, learnt_from
+from keyact.data.base import extra, in_no_split, learnt_from
 from keyact.data.kinds import kind_of
 from keyact.data.leakage import refuse_leaks
 from keyact.data.splits import copies_across
-from keyact.errors import InputError
+from keyact.errors import InputError, told_of
 from keyact.sequences import Sequence, load_sequences
 from keyact.sequences.load import refuse_splits
 from keyact.train.config import TrainConfig, load_config, read_settings
@@ -198,18 +198,16 @@ def _followed(
     dataset = dataset.labelled()
     refuse_leaks(dataset, [])
     learnt = learnt_from(dataset.samples)
-    taken_out = [s for s in dataset.samples if s.split is None]
     wanted = [*learnt, *(s for s in dataset.samples if s.split == "val")]
     failed: list[str] = []
 
     def leave_out(source: str, error: InputError) -> None:
-        text = str(error)
-        failed.append(text if source in text else f"{source}: {text}")
+        failed.append(told_of(source, error))
         say(f"left out: {failed[-1]}")
 
     for problem in dict.fromkeys([*dataset.problems, *copies_across(dataset)]):
         say(f"warning: {problem}")
-    if taken_out and len(taken_out) < len(dataset):
+    if taken_out := in_no_split(dataset.samples):
         say(f"left out: {len(taken_out)} clips in no split, such as {taken_out[0].path}")
     say(f"{dataset.name}: {len(wanted)} clips; people are followed, once")
     recordings = load_recordings(
