@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -69,26 +68,30 @@ def test_frozen_layers_stay_and_the_best_epoch_is_kept(folder: Path) -> None:
     assert events.read_bytes().count(b"val_top1") >= 2  # one each epoch
 
 
-def test_patience_ends_it_and_mlflow_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
-
-    class Recorder(ModuleType):
-        def __getattr__(self, name: str) -> object:
-            return lambda *args, **kwargs: told.append((name, args, kwargs))
-
-    monkeypatch.setitem(sys.modules, "mlflow", Recorder("mlflow"))
+def test_patience_ends_it_and_mlflow_is_told(folder: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    flow = folder / "mlruns"
     _, history = case.train(
         folder, "patient", rate=1e-9, patience=1, unfreeze={}, schedule="constant", ema=0,
-        monitor="val_top1", weight_decay=0, mlflow="file:somewhere",
+        monitor="val_top1", weight_decay=0, mlflow=str(flow),
     )  # fmt: skip
     assert history.stopped
     assert len(history.rows) < 4
-    calls = [name for name, _, _ in told]
-    assert calls[0] == "set_tracking_uri"
-    assert calls.count("log_metrics") == len(history.rows)
-    assert calls[-1] == "end_run"
-    figures = next(args[0] for name, args, _ in told if name == "log_metrics")
-    assert figures["val_top1"] == history.rows[0]["val_top1"]  # type: ignore[index]
+    client = mlflow.MlflowClient(str(flow))
+    (experiment,) = client.search_experiments(filter_string="name = 'keyact'")
+    (told,) = client.search_runs([experiment.experiment_id])
+    assert told.info.run_name == "patient"
+    assert told.info.status == "FINISHED"
+    assert float(told.data.params["rate"]) == 1e-9
+    steps = client.get_metric_history(told.info.run_id, "val_top1")
+    assert [step.value for step in steps] == [row["val_top1"] for row in history.rows]
+
+
+def test_an_address_that_mlflow_refuses_is_said(folder: Path) -> None:
+    pytest.importorskip("mlflow")
+    with pytest.raises(InputError, match=r"mlflow=ftp://nowhere: .*; give a folder or a server"):
+        _fit(folder, "refused", case.Clouds(), mlflow="ftp://nowhere")
+    assert not (folder / "refused" / "checkpoint.npz").exists()
 
 
 def test_a_missing_mlflow_is_said_before_anything_is_trained(

@@ -213,6 +213,8 @@ class _State:
         return Epochs()
 
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        import keras
+
         net, config, history = self._net, self._config, self.history
         if not np.isfinite(logs.get("loss", 0.0)):
             raise InputError(
@@ -226,6 +228,9 @@ class _State:
         }
         self._own = [_numpy(v) for v in net.trainable_variables]
         net.optimizer.finalize_variable_values(net.trainable_variables)
+        if keras.backend.backend() == "jax":  # they are the optimiser's arrays, which
+            for variable in net.trainable_variables:  # a prediction would give away
+                variable.assign(_numpy(variable))
         row |= self._validated()
         _refuse_unknown(config.monitor, row)
         if _better(row, history, config):

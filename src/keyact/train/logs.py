@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,16 +25,7 @@ class Logs:
             else:
                 self._board = Writer(str(run.tensorboard))
         if config.mlflow is not None:
-            try:
-                import mlflow
-            except ImportError:
-                raise InputError("mlflow: not installed; pip install 'keyact[mlflow]'") from None
-            mlflow.set_tracking_uri(config.mlflow)
-            mlflow.set_experiment("keyact")
-            mlflow.start_run(run_name=run.name)
-            flat = config.model_dump(mode="json")
-            mlflow.log_params({key: str(value)[:250] for key, value in flat.items()})
-            self._flow = mlflow
+            self._flow = _told(config.mlflow, run.name, config)
 
     def write(self, row: Mapping[str, float]) -> None:
         step = int(row["epoch"])
@@ -50,3 +42,26 @@ class Logs:
             self._board.close()
         if self._flow is not None:
             self._flow.end_run()
+
+
+def _told(address: str, name: str, config: TrainConfig) -> Any:
+    """MLflow with a run begun in it."""
+    try:
+        import mlflow
+        from mlflow.exceptions import MlflowException
+    except ImportError:
+        raise InputError("mlflow: not installed; pip install 'keyact[mlflow]'") from None
+    if "://" not in address or address.startswith("file:"):
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3.17 refuses folders
+    try:
+        mlflow.set_tracking_uri(address)
+        mlflow.set_experiment("keyact")
+        mlflow.start_run(run_name=name)
+        flat = config.model_dump(mode="json")
+        mlflow.log_params({key: str(value)[:250] for key, value in flat.items()})
+    except MlflowException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"mlflow={address}: {reason}; give a folder or a server's address (http://...)"
+        ) from error
+    return mlflow
