@@ -137,6 +137,10 @@ _THUNDER_LAYERS = {
     r"/model_1/separable_conv2d_2/": "blend3",
     r"/kpt_heatmap_0/separable_conv2d_4/": "final",
     r"/kpt_heatmap_0/conv2d_5/": "maps",
+    r"/center_0/separable_conv2d_3/": "middle",
+    r"/center_0/conv2d_4/": "middle_maps",
+    r"/kpt_regress_0/separable_conv2d_5/": "reach",
+    r"/kpt_regress_0/conv2d_6/": "reach_maps",
 }
 
 
@@ -169,13 +173,13 @@ def thunder(path: Path, height: int, width: int):
         name = names[operation["outputs"][0]]
         backbone = re.search(r"/model_1/model/(\w+)/(?:Conv2D|depthwise)", name)
         layer = next((v for k, v in _THUNDER_LAYERS.items() if re.search(k, name)), None)
-        if layer is None and backbone is None:  # of the centre, regression and offset maps
+        if layer is None and backbone is None:  # of the offset maps
             continue
         layer = layer or backbone.group(1)
         # TFLite has (out, h, w, in), and (1, h, w, channels) for depthwise ones.
         kernel = net.get_tensor(operation["inputs"][1]).transpose(1, 2, 3, 0)
         bias = net.get_tensor(operation["inputs"][2])
-        if layer.startswith(("blend", "final")) and kind == "DEPTHWISE_CONV_2D":
+        if layer.startswith(("blend", "final", "middle", "reach")) and kind == "DEPTHWISE_CONV_2D":
             copy.get_layer(f"{layer}_dw").set_weights([kernel])
         else:
             copy.get_layer(layer).set_weights([kernel, bias])

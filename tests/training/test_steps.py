@@ -48,6 +48,29 @@ print(json.dumps({
 """
 
 
+# The largest gap between Keras's answer and that of the scripts' own way through PyTorch.
+BOTH = """
+import keras, numpy as np
+from training.fastpose_m import model as pose
+from training.keypoint_fusion import model as fusion
+from training.schedule import forward
+
+rng = np.random.default_rng(0)
+keras.utils.set_random_seed(0)
+images = rng.uniform(-1, 1, (2, 2, 64, 64, 3)).astype(np.float32)
+points = rng.uniform(0, 60, (2, 17, 3)).astype(np.float32)
+for net, inputs in ((pose.build(64, 64), images[0]),
+                    (fusion.build(5, None, size=64), [*images, points])):
+    inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    mine, theirs = (
+        keras.tree.map_structure(keras.ops.convert_to_numpy, out)
+        for out in (forward(net, inputs, training=False), net(inputs, training=False))
+    )
+    for one, other in zip(keras.tree.flatten(mine), keras.tree.flatten(theirs)):
+        print(one.shape == other.shape and float(abs(one - other).max() / abs(other).max()))
+"""
+
+
 # Prints what three processes made; by itself, for a process with TensorFlow in it must not fork.
 FORKED = """
 from itertools import islice
@@ -104,6 +127,22 @@ def test_either_backend_learns_and_averages(backend: str) -> None:
     assert result["progress"].startswith("400 1.000 {'loss': 0.0")
     assert 0 < result["averaged"] < 0.5
     assert result["back"]
+
+
+@pytest.mark.slow
+def test_the_way_through_pytorch_computes_what_keras_does() -> None:
+    pytest.importorskip("torch")
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH],
+        env={**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    gaps = [float(line) for line in done.stdout.splitlines()]
+    assert len(gaps) == 3
+    assert max(gaps) < 1e-4
 
 
 @pytest.mark.slow

@@ -128,7 +128,8 @@ def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, train.main, *where, "--init", "random", "--batch", 4, "--budget", 3,
         "--degrade", 0.5)  # fmt: skip
     where = ["--shared", world, "--people", people, "--run", world / "fusion"]
-    run(monkeypatch, export.main, *where, "--out", world / "weights", "--views", 2)
+    run(monkeypatch, export.main, *where, "--out", world / "weights", "--views", 2,
+        "--side", 160)  # fmt: skip
     model = action.load(world / "weights" / "keypoint_fusion.onnx")
     assert model.labels == ("blue", "red")
     image, boxes, keypoints = photo_of(world)
@@ -139,7 +140,7 @@ def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nobody.shape == (0, 2)
     assert photo.sum() == pytest.approx(1, abs=1e-5)
     network = onnx_export.session((world / "weights" / "keypoint_fusion.onnx").read_bytes())
-    crop = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    crop = np.random.default_rng(0).integers(0, 256, (2, 160, 160, 3), np.uint8)
     points = np.full((2, 17, 3), 0.5, np.float32)
     either_way = [
         network.run(None, {"context": context, "crop": crop, "keypoints": points})[0]
@@ -220,6 +221,27 @@ def test_a_pyramid_of_unit_size_computes_the_same() -> None:
     inherit.normalise(net, images)
     after = net.predict(images, verbose=0)["maps"]
     np.testing.assert_allclose(after, before, atol=1e-3 * np.abs(before).max())
+
+
+def test_maps_are_of_the_person_whose_middle_is_in_the_crop() -> None:
+    from training.fastpose_m.model import Person
+
+    h, w = 16, 12
+    maps = np.zeros((1, h, w, 17), np.float32)
+    maps[0, 3, 2], maps[0, 12, 9] = 5, 5.5  # a joint of two people
+    middle = np.full((1, 8, 6, 1), -9, np.float32)
+    reach = np.zeros((1, 8, 6, 34), np.float32)
+    middle[0, 2, 1] = 9  # row 6, column 4 of the crop
+    reach[0, 2, 1] = np.tile([-3, -2], 17)  # from there to row 3, column 2
+    reach[0, 7, 5] = np.tile([9, 9], 17)  # of a body that is not there
+    person = Person()
+    found = np.asarray(person([maps, middle, reach]))
+    best = found.reshape(h * w, 17).argmax(0)
+    np.testing.assert_array_equal(best, 3 * w + 2)
+    assert maps.reshape(h * w, 17).argmax(0).min() == 12 * w + 9
+    np.testing.assert_allclose(
+        found[0, 3, 7] - found[0, 3, 2] + 5, -np.log((25 + 1.8**2) / 1.8**2), atol=1e-3
+    )
 
 
 def test_large_kernels_may_be_stored_in_eight_bits(tmp_path: Path) -> None:
@@ -303,12 +325,13 @@ def test_a_shipped_action_model_comes_back_with_its_gate() -> None:
     from training.onnx_import import load_shipped
 
     path = weights.resolve("action", "keypoint-fusion").path
+    size = OnnxModel(path).meta["input"][0]
     rng = np.random.default_rng(0)
-    context, crop = rng.integers(0, 256, (2, 1, 224, 224, 3), np.uint8)
-    keypoints = rng.uniform(0.2, 1, (1, 17, 3)).astype(np.float32) * np.float32([224, 224, 1])
+    context, crop = rng.integers(0, 256, (2, 1, size, size, 3), np.uint8)
+    keypoints = rng.uniform(0.2, 1, (1, 17, 3)).astype(np.float32) * np.float32([size, size, 1])
     feeds = {"context": context, "crop": crop, "keypoints": keypoints}
     (expected,) = session(path.read_bytes()).run(None, feeds)
-    net = model.build(expected.shape[1], None)
+    net = model.build(expected.shape[1], None, size=size)
     load_shipped(net, path)
     views = (context, context[:, :, ::-1])[: OnnxModel(path).meta.get("photo_views", 1)]
     *photos, crop = (x.astype(np.float32) / 127.5 - 1 for x in (*views, crop))

@@ -3,7 +3,8 @@
 python -m training.fastpose_m.export --run work/two work/three --report results/fastpose_m.json
 
 Of several runs that began at the same weights the mean is taken (model soups, Wortsman et al.,
-ICML 2022).
+ICML 2022), and with ``--share`` a point between those weights and the mean (WiSE-FT, Wortsman et
+al., CVPR 2022).
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ DECODE_CROPS = 800  # held-out crops on which the decode method is chosen
 BOX_MARGIN = 1.25
 
 
-def network(height: int, width: int, runs: list[Path]):
+def network(height: int, width: int, runs: list[Path], start: Path | None, share: float):
     net = model.build(height, width)
-    steps = average(net, runs)
+    if start:
+        net.load_weights(start)
+    steps = average(net, runs, share)
     h, w = height // model.STRIDE, width // model.STRIDE
 
     def function(image):
@@ -45,6 +48,10 @@ def network(height: int, width: int, runs: list[Path]):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", nargs="+", type=Path, default=[Path("work/fastpose_m")])
+    parser.add_argument("--start", type=Path, help="the weights with which the runs began")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the runs' mean, the rest are those of --start"
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--report", type=Path, help="judge all held-out crops, write figures here")
@@ -55,12 +62,12 @@ def main() -> None:
     args = parser.parse_args()
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     height, width = json.loads((args.run[-1] / "state.json").read_text())["size"]
-    net, function, steps = network(height, width, args.run)
+    net, function, steps = network(height, width, args.run, args.start, args.share)
     meta = {
         "schema": 1,
         "name": "fastpose-m",
         "kind": "pose",
-        "version": "5",
+        "version": "6",
         "layout": "coco17",
         "input": [height, width],
         "stride": model.STRIDE,
@@ -71,9 +78,11 @@ def main() -> None:
         "licence": "Apache-2.0",
     }
     spec = tf.TensorSpec((None, height, width, 3), tf.uint8, name="image")
-    data = onnx_export.convert(function, [spec], ["heatmaps", "scores"], meta, eight_bits=True)
     noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
-    worst = onnx_export.check(data, function, {"image": noise}, tolerance=0.03)  # eight bits
+    # Eight bits move the peaks that noise has: whether the graph is right is seen without them.
+    for eight_bits, tolerance in ((False, 0.03), (True, 0.2)):
+        data = onnx_export.convert(function, [spec], ["heatmaps", "scores"], meta, eight_bits)
+        worst = onnx_export.check(data, function, {"image": noise}, tolerance=tolerance)
     print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
     figures: dict[str, object] = {
         "parameters": f"{net.count_params():,}",

@@ -2,10 +2,9 @@
 
     python -m training.fastpose_m.inherit --out work/inherited.weights.h5
 
-MoveNet Thunder is a MobileNetV2 1.75 that already sees bodies, with a thin feature pyramid on
-it; a student that starts from ImageNet has to learn that from few photos. Thunder's own input is a
-square of 256 pixels: in FastPose-M's upright crops it is at first no better than a smaller network
-that was trained on them.
+MoveNet Thunder is a MobileNetV2 1.75 that already sees bodies, with a thin feature pyramid and
+heads on it; a student that starts from ImageNet has to learn that from few photos. FastPose-M
+begins as the same function of its upright crops, but for what Thunder does after its maps.
 """
 
 from __future__ import annotations
@@ -16,12 +15,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from training.fastpose_m import data
+from training.fastpose_m import data, model
 from training.schedule import save_weights
 from training.teachers import thunder
 
 HEIGHT, WIDTH = 256, 192
 CHUNK = 16
+HEADS = {"final": "maps", "middle": "middle_maps", "reach": "reach_maps"}
+STRENGTH, FOCUS = 0.5, 4.0
+"""How the person in the middle is told from others, chosen on val before any training."""
 
 
 def normalise(net: keras.Model, images: np.ndarray) -> None:
@@ -56,14 +58,25 @@ def normalise(net: keras.Model, images: np.ndarray) -> None:
     scale = size("blend3_relu")
     divide("blend3", scale)
     multiply_input("final_dw", scale)
-    scale = size("final_relu")
-    divide("final", scale)
-    multiply_input("maps", scale)
-    for name in ("blend1", "blend2", "blend3", "final"):
+    for head in HEADS:
+        if head != "final":
+            multiply_input(f"{head}_dw", scale)
+        inner = size(f"{head}_relu")
+        divide(head, inner)
+        multiply_input(HEADS[head], inner)
+    for name in ("blend1", "blend2", "blend3", *HEADS):
         scale = size(f"{name}_dw")
         layer = net.get_layer(f"{name}_dw")
         layer.set_weights([np.asarray(layer.get_weights()[0]) / scale[:, None]])
         multiply_input(name, scale)
+
+
+def finish(net: keras.Model) -> None:
+    """What Thunder does in code: whose joints these are, and scores read from its maps."""
+    person = net.get_layer("person")
+    person.set_weights([np.full(model.JOINTS, STRENGTH), np.float32(FOCUS)])
+    kernel, bias = net.get_layer("maps").get_weights()
+    net.get_layer("scores").set_weights([kernel[0, 0].T, np.zeros(model.JOINTS), bias])
 
 
 def main() -> None:
@@ -81,6 +94,7 @@ def main() -> None:
     images = np.stack([data.augmented_sample(crops, i, HEIGHT, WIDTH, rng)[0] for i in picked])
     net = thunder(args.shared / "weights" / "movenet_thunder_fp16.tflite", HEIGHT, WIDTH)
     normalise(net, images.astype(np.float32) / 127.5 - 1)
+    finish(net)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(net, args.out)
 

@@ -12,6 +12,7 @@ features at the joint.
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from training.backbone import mobilenet_v2
@@ -50,8 +51,8 @@ class EdgePad(layers.Layer):
         return ops.concatenate([x[:, :, :1], x, x[:, :, -1:]], axis=2)
 
 
-def separable(x, filters: int, name: str):
-    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_dw")(x)
+def separable(x, filters: int, name: str, padding: str = "same"):
+    x = layers.DepthwiseConv2D(3, padding=padding, use_bias=False, name=f"{name}_dw")(x)
     x = layers.Conv2D(filters, 1, name=name)(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
@@ -71,8 +72,59 @@ def build(height: int, width: int) -> keras.Model:
         x = separable(x, blended, f"blend{step}")
     features = separable(x, FEATURES, "final")
     maps = layers.Conv2D(JOINTS, 1, dtype="float32", name="maps")(features)
+    inner = layers.Cropping2D(inner_half(*x.shape[1:3], margin=1), name="inner")(x)
+    middle, reach = (
+        layers.Conv2D(channels, 1, dtype="float32", name=f"{name}_maps")(
+            separable(inner, FEATURES, name, padding="valid")
+        )
+        for name, channels in (("middle", 1), ("reach", 2 * JOINTS))
+    )
+    maps = Person(dtype="float32", name="person")([maps, middle, reach])
     scores = JointScore(name="scores")([maps, features])
     return keras.Model(backbone.input, {"maps": maps, "scores": scores}, name="fastpose_m")
+
+
+def inner_half(h: int, w: int, margin: int = 0) -> tuple[int, int]:
+    """Cells to cut off above and below, and left and right."""
+    return h // 4 - margin, w // 4 - margin
+
+
+@keras.saving.register_keras_serializable(package="keyact")
+class Person(layers.Layer):
+    """The joints of everyone in the crop to those of the person in its middle, as in MoveNet.
+
+    Each cell of the crop's inner half says how likely it is the middle of a body (N, a, b, 1) and
+    the way from there to the body's joints (N, a, b, 34), y before x, in cells. Where a joint is
+    then expected is the mean over the likely middles, and its map (N, h, w, 17) is lowered by the
+    logarithm of the distance from there.
+    """
+
+    NEAR = 1.8  # cells within which distance matters little
+    onnx_names = ("mul_3/", "mul/")  # strength, focus
+
+    def build(self, shapes):
+        joints = shapes[0][-1]
+        self.strength = self.add_weight(shape=(joints,), name="strength", initializer="ones")
+        self.focus = self.add_weight(shape=(), name="focus", initializer="ones")
+
+    def call(self, inputs):
+        maps, middle, reach = inputs
+        _, h, w, joints = maps.shape
+        above, left = inner_half(h, w)
+        y, x = np.mgrid[above : h - above, left : w - left].astype(np.float32)
+        far = np.hypot(y - (h - 1) / 2, x - (w - 1) / 2) + self.NEAR
+        cells = y.size
+        likely = ops.log_sigmoid(ops.reshape(middle, (-1, cells)))
+        likely = likely - ops.convert_to_tensor(np.log(far).ravel())
+        share = ops.softmax(likely * self.focus)[:, None]
+        ways = ops.reshape(reach, (-1, cells, 2 * joints))
+        place = np.tile(np.stack([y.ravel(), x.ravel()], 1), (1, joints))
+        expected = ops.matmul(share, ways + ops.convert_to_tensor(place))
+        expected = ops.reshape(expected, (-1, 1, 1, joints, 2))
+        dy = ops.arange(h, dtype="float32")[:, None, None] - expected[..., 0]
+        dx = ops.arange(w, dtype="float32")[None, :, None] - expected[..., 1]
+        gap = ops.log(dy * dy + dx * dx + self.NEAR**2)
+        return maps - gap * self.strength
 
 
 @keras.saving.register_keras_serializable(package="keyact")

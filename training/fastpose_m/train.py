@@ -25,7 +25,7 @@ from training import onnx_export
 from training.backbone import freeze_until, mobilenet_v2
 from training.fastpose_m import data, evaluate, model
 from training.onnx_import import load_shipped
-from training.schedule import Trainer, fast_policy, save_weights
+from training.schedule import Trainer, fast_policy, forward, save_weights
 
 LEAST_SCORE = 0.12  # below it the teacher is guessing and where it points is not learnt
 BELIEF_WEIGHT = 0.5
@@ -41,7 +41,7 @@ def targets(xy, spread, h: int, w: int, sigma: float):
     ``sigma`` (cells) is a wrist's. Where the teacher's votes spread (px), the Gaussian is wider.
     """
     centre = (xy - (model.STRIDE - 1) / 2) / model.STRIDE
-    sigma = sigma * SHARPNESS
+    sigma = ops.convert_to_tensor(sigma * SHARPNESS)
     doubt = ops.minimum(spread / model.STRIDE, sigma)
     var = (sigma**2 + doubt**2)[..., None]
     gx = ops.exp(-((ops.arange(w, dtype="float32") - centre[..., :1]) ** 2) / (2 * var))
@@ -60,7 +60,7 @@ def make_loss(h: int, w: int, sigma: float):
         goal, inside = targets(xy, spread, h, w, sigma)
         weight = inside * ops.where(score > LEAST_SCORE, score, 0.0)
         image = ops.cast(image, "float32") / 127.5 - 1.0
-        out = net(image, training=True)
+        out = forward(net, image)
         logits = ops.reshape(out["maps"], (-1, h * w, model.JOINTS))
         flat = ops.reshape(goal, (-1, h * w, model.JOINTS))
         cross = -ops.sum(flat * ops.log_softmax(logits, axis=1), 1)

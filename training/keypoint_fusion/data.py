@@ -62,14 +62,14 @@ def load(people: Path, shared: Path, split: str, dataset: str = "sports18") -> P
 
 
 def samples_of(
-    photos: Photos, i: int, margin: float = CROP_MARGIN
+    photos: Photos, i: int, margin: float = CROP_MARGIN, size: int = SIZE
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every person of a photo, or the photo alone, as at inference: context, crops, keypoints."""
     image = photos.images[i]
-    context = whole_photo(image, SIZE)[None]
+    context = whole_photo(image, size)[None]
     if len(photos.boxes[i]) == 0:
         return context, context, np.zeros((1, JOINTS, 3), np.float32)
-    crops, points = person_crops(image, photos.boxes[i], photos.keypoints[i], SIZE, margin)
+    crops, points = person_crops(image, photos.boxes[i], photos.keypoints[i], size, margin)
     return np.repeat(context, len(crops), 0), crops, points
 
 

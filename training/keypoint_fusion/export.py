@@ -42,12 +42,16 @@ def main() -> None:
     parser.add_argument(
         "--blend", type=float, default=1.0, help="share of the runs, the rest are released weights"
     )
+    parser.add_argument(
+        "--side", type=int, default=256, help="of photo and crop at inference, pixels"
+    )
     parser.add_argument("--shipped", action="store_true", help="the released weights, not a run")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     val = data.load(args.people, args.shared, "val")
-    net = model.build(len(val.names), None, keypoints=not args.no_keypoints)
+    size = args.side
+    net = model.build(len(val.names), None, keypoints=not args.no_keypoints, size=size)
     steps = 0
     if args.shipped or args.blend < 1:
         load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
@@ -61,7 +65,6 @@ def main() -> None:
 
         return (onnx_forward(net, scaled(context), scaled(crop), keypoints, args.views),)
 
-    size = model.SIZE
     specs = [
         tf.TensorSpec((1, size, size, 3), tf.uint8, name="context"),
         tf.TensorSpec((None, size, size, 3), tf.uint8, name="crop"),
@@ -71,7 +74,7 @@ def main() -> None:
         "schema": 1,
         "name": "keypoint-fusion",
         "kind": "action",
-        "version": "3",
+        "version": "4",
         "labels": list(val.names),
         "layout": "coco17",
         "input": [size, size],
@@ -91,7 +94,7 @@ def main() -> None:
     worst = onnx_export.check(raw, function, feeds, tolerance=0.02)
     print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
     predict = verdict.from_session(onnx_export.session(raw))
-    logits = verdict.logits_of(predict, val)
+    logits = verdict.logits_of(predict, val, size=size)
     meta |= calibrate(logits, val.labels)
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
     result: dict[str, object] = {
@@ -102,7 +105,7 @@ def main() -> None:
     }
     if args.report:
         test = data.load(args.people, args.shared, "test")
-        result["test"] = verdict.figures(verdict.logits_of(predict, test), test, meta)
+        result["test"] = verdict.figures(verdict.logits_of(predict, test, size=size), test, meta)
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
@@ -131,7 +134,7 @@ def onnx_forward(net, context, crop, keypoints, views):
     logits, which are linear in it, is the mean of both.
     """
     eyes = net.get_layer("mobilenet_v2")
-    mirrored = tf.gather(context, tf.range(model.SIZE - 1, -1, -1), axis=2)
+    mirrored = tf.gather(context, tf.range(context.shape[1] - 1, -1, -1), axis=2)
     pictures = [context, mirrored][:views]
     fine_map, last_map = eyes(tf.concat([*pictures, crop], 0), training=False)
     pooled = tf.reduce_mean(last_map, (1, 2))

@@ -7,13 +7,16 @@ The head starts random, MobileNetV2 from ImageNet; its first blocks stay. The av
 weights are evaluated on val; ``--no-keypoints`` trains the same network without the key
 point branches (photo and crop alone), ``--init shipped`` goes on from the released
 weights, with ``--side 192`` a step costs three quarters (Touvron et al., NeurIPS 2019, train small
-and test large), and ``--degrade`` spoils photos as cameras and the web do.
+and test large), ``--degrade`` spoils photos as cameras and the web do, and with ``--teachers`` what
+larger networks say of the same views is learnt.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -25,20 +28,50 @@ from training import onnx_export
 from training.backbone import freeze_until, initial_weights
 from training.keypoint_fusion import data, model, verdict
 from training.onnx_import import load_shipped
-from training.schedule import Trainer, fast_policy, save_weights
+from training.schedule import Trainer, fast_policy, forward, save_weights
 
 SMOOTHING = 0.1
+LABELS = 0.2
+"""Their share beside what teachers say."""
 
 
-def loss(net, context, crop, keypoints, goal):
-    def scaled(image):
-        return ops.cast(image, "float32") / 127.5 - 1.0
+def logits_of(net, context, crop, keypoints, training: bool):
+    pictures = (ops.cast(image, "float32") / 127.5 - 1.0 for image in (context, crop))
+    return forward(net, [*pictures, keypoints], training)
 
-    logits = net([scaled(context), scaled(crop), keypoints], training=True)
-    right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
-    goal = goal * (1 - SMOOTHING) + SMOOTHING / logits.shape[-1]
-    each = ops.categorical_crossentropy(goal, logits, from_logits=True)
-    return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
+
+def make_loss(teachers: Sequence[Callable]):
+    """How far the logits are from the labels, or from what the ``teachers`` say of the same views
+    (Beyer et al., CVPR 2022) and a little from the labels."""
+
+    def loss(net, context, crop, keypoints, goal):
+        logits = logits_of(net, context, crop, keypoints, training=True)
+        right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
+        goal = goal * (1 - SMOOTHING) + SMOOTHING / logits.shape[-1]
+        if teachers:
+            told = [ops.softmax(teacher(context, crop, keypoints)) for teacher in teachers]
+            told = ops.stop_gradient(sum(told[1:], told[0]) / len(told))
+            goal = LABELS * goal + (1 - LABELS) * told
+        each = ops.categorical_crossentropy(goal, logits, from_logits=True)
+        return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
+
+    return loss
+
+
+def asked(names: Sequence[str], labels: int, side: int) -> list[Callable]:
+    """Files of training.keypoint_fusion.teacher, or "shipped": the released weights."""
+    teachers: list[Callable] = []
+    for name in names:
+        if name == "shipped":
+            net = model.build(labels, None, size=side)
+            load_shipped(net, onnx_export.WEIGHTS / "keypoint_fusion.onnx")
+            net.trainable = False
+            teachers.append(partial(logits_of, net, training=False))
+        else:
+            from training.keypoint_fusion import teacher
+
+            teachers.append(partial(teacher.told, teacher.load(Path(name), labels)))
+    return teachers
 
 
 def main() -> None:
@@ -57,6 +90,9 @@ def main() -> None:
     parser.add_argument("--rand-ops", type=int, default=0, help="of RandAugment")
     parser.add_argument("--mixup", type=float, default=0.0)
     parser.add_argument("--cutmix", type=float, default=0.0)
+    parser.add_argument(
+        "--teachers", nargs="*", default=[], help='teacher.safetensors or "shipped", with PyTorch'
+    )
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument("--freeze-until", default="block_5_add")
     parser.add_argument(
@@ -88,6 +124,7 @@ def main() -> None:
         start = json.loads((args.run / "state.json").read_text())["step"]
     backbone = net.get_layer("mobilenet_v2")
     freeze_until(backbone, args.freeze_until)
+    loss = make_loss(asked(args.teachers, len(photos.names), args.side))
     trainer = Trainer(net, {"head"}, loss, args.rate, args.budget)
 
     whole = net  # at the size of inference, where the same weights see more of the photo

@@ -22,7 +22,9 @@ def from_keras(net) -> Predict:
     return predict
 
 
-def logits_of(predict: Predict, photos: data.Photos, batch: int = 48) -> list[np.ndarray]:
+def logits_of(
+    predict: Predict, photos: data.Photos, batch: int = 48, size: int = data.SIZE
+) -> list[np.ndarray]:
     """Per photo the logits (n, C) of its people, largest first; (1, C) where there are none."""
     logits: list[np.ndarray] = []
     waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -36,7 +38,7 @@ def logits_of(predict: Predict, photos: data.Photos, batch: int = 48) -> list[np
         waiting.clear()
 
     for i in range(len(photos)):
-        waiting.append(data.samples_of(photos, i))
+        waiting.append(data.samples_of(photos, i, size=size))
         if sum(len(w[0]) for w in waiting) >= batch:
             flush()
     flush()
