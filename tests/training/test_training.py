@@ -229,9 +229,9 @@ def test_maps_are_of_the_person_whose_middle_is_in_the_crop() -> None:
     h, w = 16, 12
     maps = np.zeros((1, h, w, 17), np.float32)
     maps[0, 3, 2], maps[0, 12, 9] = 5, 5.5  # a joint of two people
-    middle = np.full((1, 8, 6, 1), -9, np.float32)
+    middle = np.full((1, 8, 6, 1), -30, np.float32)
     reach = np.zeros((1, 8, 6, 34), np.float32)
-    middle[0, 2, 1] = 9  # row 6, column 4 of the crop
+    middle[0, 2, 1] = 30  # row 6, column 4 of the crop
     reach[0, 2, 1] = np.tile([-3, -2], 17)  # from there to row 3, column 2
     reach[0, 7, 5] = np.tile([9, 9], 17)  # of a body that is not there
     person = Person()
