@@ -165,3 +165,25 @@ def test_the_mean_of_runs_lies_between_them_and_the_released_weights(tmp_path: P
     kernel, bias = net.get_weights()
     assert kernel[0, 0] == pytest.approx(0.25 * 1 + 0.75 * 4)
     assert bias[0] == pytest.approx(0.25)
+
+
+@pytest.mark.slow
+def test_a_teacher_looks_at_the_joints_that_are_seen(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    from training.keypoint_fusion import teacher
+
+    torch.manual_seed(0)
+    net = teacher.Teacher(3, pretrained=False)
+    save_file(net.state_dict(), tmp_path / "teacher.safetensors")
+    net = teacher.load(tmp_path / "teacher.safetensors", 3)
+    pictures = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
+    points = 64 * torch.rand(2, 17, 3)
+    moved = points + torch.tensor([20.0, -20.0, 0.0])
+    for seen in (0.0, 1.0):
+        points[..., 2] = moved[..., 2] = seen
+        here, there = (teacher.told(net, *pictures, where) for where in (points, moved))
+        assert here.shape == (2, 3)
+        assert bool(torch.equal(here, there)) == (seen == 0)
