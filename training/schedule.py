@@ -110,14 +110,12 @@ class Trainer:
 
     def step(self, *batch) -> None:
         """One gradient step."""
-        warm = min(1.0, (self.done + 1) / WARM_UP_STEPS)
-        factor = warm * (0.5 + 0.5 * math.cos(math.pi * min(self.part, 1.0))) + 1e-3
+        factor = pace(self.done, self.part) + 1e-3
         rates = [self.rate * factor * share for share in self._shares]
         self._recent.append(self._backend.step(batch, rates))
         self.done += 1
         if self.done % EMA_EVERY == 0:
-            decay = min(EMA_DECAY, (self.done + 1) / (self.done + 10)) ** EMA_EVERY
-            self._backend.average(decay)
+            self._backend.average(decay_after(self.done) ** EMA_EVERY)
 
     def progress(self) -> str:
         """Steps, share of the budget, and means of the last losses.
@@ -137,6 +135,16 @@ class Trainer:
             return use()
         finally:
             self._backend.swap()
+
+
+def pace(step: int, part: float, warm_up: int = WARM_UP_STEPS) -> float:
+    """Share of the peak rate: rises over the first steps, then a cosine of what is spent."""
+    return min(1.0, (step + 1) / warm_up) * (0.5 + 0.5 * math.cos(math.pi * min(part, 1.0)))
+
+
+def decay_after(steps: int, most: float = EMA_DECAY) -> float:
+    """Of averaged weights, for one step: the first weights are soon forgotten."""
+    return min(most, (steps + 1) / (steps + 10))
 
 
 def forward(net: keras.Model, inputs: object, training: bool = True):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from torch.nn import functional
 from keyact.train import Augment
 from training.keypoint_fusion import data, verdict
 from training.keypoint_fusion.model import JOINTS
+from training.schedule import CLIP_NORM, decay_after, pace
 
 NAME = "tf_efficientnet_lite2"
 FINE_STAGE = 3  # of its maps, the last at stride 16
@@ -139,7 +139,8 @@ def main() -> None:
     )  # fmt: skip
     values = list(net.state_dict().values())
     average = [value.clone() for value in values]
-    learnt = [i for i, value in enumerate(values) if value.is_floating_point()]
+    pairs = zip(average, values, strict=True)
+    means, learnt = zip(*(pair for pair in pairs if pair[1].is_floating_point()), strict=True)
     look = data.Look(data.SIZE, Augment(degrade=0.25, rand_ops=1), mixup=0.2, cutmix=0.5)
     started, step = time.time(), 0
     for batch in data.batches(photos, args.batch, args.seed, 0, look, args.workers):
@@ -147,18 +148,16 @@ def main() -> None:
         if part >= 1:
             break
         for group in optimizer.param_groups:
-            slow = min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * part))
-            group["lr"] = args.rate * group["share"] * slow
+            group["lr"] = args.rate * group["share"] * pace(step, part, WARM_UP)
         *inputs, goal = (torch.as_tensor(p).to(device(), non_blocking=True) for p in batch)
         logits = told(net.train(), *inputs)
         loss = functional.cross_entropy(logits, goal, label_smoothing=SMOOTHING)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(net.parameters(), CLIP_NORM)
         optimizer.step()
         step += 1
-        decay = min(DECAY, (step + 1) / (step + 10))
-        torch._foreach_lerp_([average[i] for i in learnt], [values[i] for i in learnt], 1 - decay)
+        torch._foreach_lerp_(means, learnt, 1 - decay_after(step, DECAY))
         if step % 50 == 0:
             speed = step * args.batch / (time.time() - started)
             print(step, f"{part:.3f} {float(loss):.3f} {speed:.0f} samples/s", flush=True)
