@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from int8 import KINDS
 
@@ -29,8 +28,12 @@ class Setting:
     decode: str | None = None
     margin: float | None = None
     nms: bool = True
-    resolution: float = 1.0
+    size: str | None = None
     precision: str = "float"
+
+
+SHIPPED_SIZE = "224 x 224"
+SIZES = ("256 x 256", "256 x 192", "192 x 192", "160 x 160", "128 x 128", "96 x 96")
 
 
 def levers(base: Setting, shared: Path) -> dict[str, dict[str, Setting]]:
@@ -46,10 +49,7 @@ def levers(base: Setting, shared: Path) -> dict[str, dict[str, Setting]]:
         "decode": {method: replace(base, decode=method) for method in METHODS},
         "margin": {f"{m:g}": replace(base, margin=m) for m in (1.0, 1.1, 1.2, 1.25, 1.3, 1.4, 1.5)},
         "nms": {name: replace(base, nms=on) for name, on in (("on", True), ("off", False))},
-        "resolution": {
-            f"{round(256 * s)} x {round(192 * s)}": replace(base, resolution=s)
-            for s in (1.0, 0.75, 0.5, 0.375, 0.25)
-        },
+        "size": {SHIPPED_SIZE: base} | {size: replace(base, size=size) for size in SIZES},
         "int8": {kind: replace(base, precision=kind) for kind in ("float", *KINDS)},
         "detector": {name: replace(base, detector=value) for name, value in detectors.items()},
     }
@@ -70,12 +70,10 @@ class Estimator:
             decode=setting.decode,
         )
         own = isinstance(self._inner, OnnxPose)
-        if not own and (setting.margin is not None or setting.resolution != 1):
+        if not own and setting.margin is not None:
             raise NotThisBackend
         if setting.margin is not None:
             self._inner.margin = setting.margin
-        if setting.resolution != 1:
-            self._blur(setting.resolution)
         self.name, self.layout = self._inner.name, self._inner.layout
         self._suppress = nms_for(self._inner) if setting.nms else None
 
@@ -89,21 +87,3 @@ class Estimator:
         if self._suppress is not None:
             merged = self._suppress(found, scores, boxes)
         return MergedPoses(convert(merged.keypoints, self.layout, "coco17"), merged.kept)
-
-    def _blur(self, scale: float) -> None:
-        forward = self._inner._forward
-
-        def shrunk(crops: np.ndarray) -> Any:
-            height, width = crops.shape[1:3]
-            small = (round(width * scale), round(height * scale))
-            seen = [
-                cv2.resize(
-                    cv2.resize(np.ascontiguousarray(crop), small, interpolation=cv2.INTER_AREA),
-                    (width, height),
-                    interpolation=cv2.INTER_LINEAR,
-                )
-                for crop in crops
-            ]
-            return forward(np.stack(seen))
-
-        self._inner._forward = shrunk

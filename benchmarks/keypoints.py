@@ -9,9 +9,8 @@ flip        average with the mirrored crop
 decode      from heatmaps to joints
 margin      side of the crop over the side of the box
 nms         pose NMS on and off
-resolution  crop resolution: FastPose-M takes 256 x 192 and nothing else, so a smaller input is
-            emulated by shrinking each crop and enlarging it again: what a network of that size
-            could see, not what it would cost
+size        height and width of the crop in pixels: the shipped weights, which were not trained
+            anew, in a network of that size (benchmarks/sizes.py)
 int8        the network in 8-bit integers (benchmarks/int8.py)
 detector    who finds the boxes
 
@@ -62,6 +61,7 @@ from keypoint_levers import (  # noqa: E402
     Setting,
     levers,
 )
+from sizes import resize  # noqa: E402
 
 from keyact import action, detect, pose, weights  # noqa: E402
 from keyact.errors import UnknownNameError  # noqa: E402
@@ -70,7 +70,7 @@ from keyact.pose.crop import crop_people, crop_transforms  # noqa: E402
 from keyact.pose.evaluation import similarity  # noqa: E402
 from keyact.replacing import replacing  # noqa: E402
 
-RECIPE = ROOT / "benchmarks" / "int8.py"
+RECIPES = {name: ROOT / "benchmarks" / f"{name}.py" for name in ("int8", "sizes")}
 CALIBRATION = 100  # crops of training photos
 
 
@@ -104,8 +104,8 @@ class Bench:
     ) -> dict[str, Any]:
         key: dict[str, Any] = {"measurement": name, "count": count, **asdict(setting)}
         key |= {"pose_sha": _sha("pose", setting.pose), "threads": self.options.threads}
-        if setting.precision != "float":
-            key["recipe_sha"] = _file_sha(RECIPE)
+        if recipe := _recipe(setting):
+            key["recipe_sha"] = _file_sha(recipe)
         if name == "teacher":
             key["labels_sha"] = _file_sha(self.options.labels / "sports18.npz")
         if setting.detector != TRUE_BOXES:
@@ -223,18 +223,25 @@ class Bench:
         return cache(lambda path: find(self._photo(path)))
 
     def _estimator(self, setting: Setting) -> Estimator:
-        file = None if setting.precision == "float" else self._int8(setting)
-        return Estimator(setting, file, self.options.threads)
+        return Estimator(setting, self._made(setting), self.options.threads)
 
-    def _int8(self, setting: Setting) -> Path:
+    def _made(self, setting: Setting) -> Path | None:
+        """The network in other numbers or of another size; None where it is as it is shipped."""
+        recipe = _recipe(setting)
+        if recipe is None:
+            return None
         if ":" in setting.pose:
             raise NotThisBackend
-        made_of = f"{_sha('pose', setting.pose)[:12]}-{_file_sha(RECIPE)[:12]}"
-        target = self.options.cache / f"{setting.precision}-{made_of}.onnx"
+        what = setting.precision if setting.size is None else setting.size.replace(" ", "")
+        made_of = f"{_sha('pose', setting.pose)[:12]}-{_file_sha(recipe)[:12]}"
+        target = self.options.cache / f"{what}-{made_of}.onnx"
         if not target.exists():
             part = target.with_suffix(f".{os.getpid()}.part")
             source = Path(weights.resolve("pose", setting.pose).path)
-            quantise(source, part, setting.precision, list(self._calibration(setting)))
+            if setting.size is None:
+                quantise(source, part, setting.precision, list(self._calibration(setting)))
+            else:
+                resize(source, part, setting.size)
             os.replace(part, target)
         return target
 
@@ -255,11 +262,10 @@ class Bench:
                 return
 
     def _megabytes(self, setting: Setting) -> float | None:
-        if setting.precision != "float":
-            return round(self._int8(setting).stat().st_size / 1e6, 2)
         if ":" in setting.pose:
             return None
-        return round(Path(weights.resolve("pose", setting.pose).path).stat().st_size / 1e6, 2)
+        path = self._made(setting) or Path(weights.resolve("pose", setting.pose).path)
+        return round(path.stat().st_size / 1e6, 2)
 
     def _milliseconds(self, estimate: Estimator) -> float:
         photo, known = self._annotated[0]
@@ -300,6 +306,13 @@ def _corners(known: list[dict[str, Any]]) -> np.ndarray:
     boxes = np.array([person["bbox"] for person in known], float).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes
+
+
+def _recipe(setting: Setting) -> Path | None:
+    """The program that makes another network of the shipped one, where the setting asks for it."""
+    if setting.size is not None:
+        return RECIPES["sizes"]
+    return None if setting.precision == "float" else RECIPES["int8"]
 
 
 @cache

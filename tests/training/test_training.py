@@ -87,7 +87,7 @@ def photo_of(world: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from keyact import pose
-    from training.fastpose_m import export, train
+    from training.fastpose_m import choose, export, model, train
 
     where = ["--shared", world, "--labels", world / "labels", "--run", world / "fastpose"]
     cheap = ["--init", "random", "--batch", 4]
@@ -95,6 +95,18 @@ def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 4
     run(monkeypatch, train.main, *where, *cheap, "--phases", "96x64:2:1e-3", "--resume")
     assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 6
+
+    start = world / "start.weights.h5"
+    model.build(64, 64).save_weights(start)
+    table = world / "choices.csv"
+    run(monkeypatch, choose.main, *where, "--start", start, "--shares", 0, 1,
+        "--sizes", "64x64", "96x64", "--csv", table)  # fmt: skip
+    with table.open(newline="") as file:
+        rows = {(row["size"], row["share"]): row for row in csv.DictReader(file)}
+    assert list(rows) == [(s, share) for s in ("64x64", "96x64") for share in ("0.0", "1.0")]
+    assert rows["96x64", "0.0"] != rows["96x64", "1.0"] | {"share": "0.0"}
+    trained = json.loads((world / "fastpose" / "state.json").read_text())
+    assert float(rows["96x64", "1.0"]["oks"]) == trained["oks"]
 
     run(monkeypatch, export.main, "--run", world / "fastpose", "--out", world / "weights")
     image, boxes, _ = photo_of(world)

@@ -4,13 +4,14 @@ python -m training.fastpose_m.export --run work/two work/three --report results/
 
 Of several runs that began at the same weights the mean is taken (model soups, Wortsman et al.,
 ICML 2022), and with ``--share`` a point between those weights and the mean (WiSE-FT, Wortsman et
-al., CVPR 2022).
+al., CVPR 2022). Which share and ``--size`` to take tells :mod:`training.fastpose_m.choose`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -29,11 +30,9 @@ DECODE_CROPS = 800  # held-out crops on which the decode method is chosen
 BOX_MARGIN = 1.25
 
 
-def network(height: int, width: int, runs: list[Path], start: Path | None, share: float):
-    net = model.build(height, width)
-    if start:
-        net.load_weights(start)
-    steps = average(net, runs, share)
+def as_function(net: keras.Model) -> tuple[Callable, list[tf.TensorSpec]]:
+    """What the ONNX file computes: uint8 crops to heatmaps that sum to 1, and scores."""
+    _, height, width, _ = net.input_shape
     h, w = height // model.STRIDE, width // model.STRIDE
 
     def function(image):
@@ -42,7 +41,7 @@ def network(height: int, width: int, runs: list[Path], start: Path | None, share
         heatmaps = tf.reshape(tf.nn.softmax(flat, -1), (-1, model.JOINTS, h, w))
         return heatmaps, tf.sigmoid(out["scores"])
 
-    return net, function, steps
+    return function, [tf.TensorSpec((None, height, width, 3), tf.uint8, name="image")]
 
 
 def main() -> None:
@@ -55,19 +54,25 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--report", type=Path, help="judge all held-out crops, write figures here")
+    parser.add_argument("--size", help="HxW of the crop; by default that of the last run")
     parser.add_argument(
         "--sigma", type=float, default=1.25, help="cells by which decoding smooths; chosen on val"
     )
     parser.add_argument("--out", type=Path, default=onnx_export.WEIGHTS)
     args = parser.parse_args()
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
-    height, width = json.loads((args.run[-1] / "state.json").read_text())["size"]
-    net, function, steps = network(height, width, args.run, args.start, args.share)
+    trained = json.loads((args.run[-1] / "state.json").read_text())["size"]
+    height, width = (int(side) for side in args.size.split("x")) if args.size else trained
+    net = model.build(height, width)
+    if args.start:
+        net.load_weights(args.start)
+    steps = average(net, args.run, args.share)
+    function, spec = as_function(net)
     meta = {
         "schema": 1,
         "name": "fastpose-m",
         "kind": "pose",
-        "version": "6",
+        "version": "7",
         "layout": "coco17",
         "input": [height, width],
         "stride": model.STRIDE,
@@ -77,11 +82,10 @@ def main() -> None:
         "preprocessing": "uint8 RGB crop; scaled to [-1, 1] inside the graph",
         "licence": "Apache-2.0",
     }
-    spec = tf.TensorSpec((None, height, width, 3), tf.uint8, name="image")
     noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
     # Eight bits move the peaks that noise has: whether the graph is right is seen without them.
     for eight_bits, tolerance in ((False, 0.03), (True, 0.2)):
-        data = onnx_export.convert(function, [spec], ["heatmaps", "scores"], meta, eight_bits)
+        data = onnx_export.convert(function, spec, ["heatmaps", "scores"], meta, eight_bits)
         worst = onnx_export.check(data, function, {"image": noise}, tolerance=tolerance)
     print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
     figures: dict[str, object] = {

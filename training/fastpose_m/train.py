@@ -2,7 +2,7 @@
 
     python -m training.fastpose_m.inherit
     python -m training.fastpose_m.train --labels work/labels --shared ../shared \
-        --run work/fastpose_m --phases 256x192:60m:2e-4
+        --run work/fastpose_m --phases 224x224:60m:5e-5
 
 A phase is HxW:budget:learning-rate, the budget in minutes ("40m") or steps ("9000"). The
 teacher's key points, which are averages over several views, are learnt. Averaged weights are
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--labels", type=Path, default=Path("work/labels"))
     parser.add_argument("--run", type=Path, default=Path("work/fastpose_m"))
-    parser.add_argument("--phases", nargs="+", default=["256x192:60m:2e-4"])
+    parser.add_argument("--phases", nargs="+", default=["224x224:60m:5e-5"])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--sigma", type=float, default=1.5, help="of a wrist, in cells at 256 px")
     parser.add_argument("--seed", type=int, default=0)
