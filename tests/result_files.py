@@ -79,7 +79,7 @@ def write_keypoints(folder: Path) -> None:
         "decode": ("argmax", "dark"),
         "margin": ("1.25", "1.5"),
         "nms": ("on", "off"),
-        "resolution": ("256 x 192", "64 x 48"),
+        "size": ("224 x 224", "256 x 192"),
         "int8": ("float", "dynamic"),
         "detector": ("persondet-m", "true boxes"),
     }

@@ -54,7 +54,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image, box, points = draw(rng, COLOURS[label])
             cv2.imwrite(str(folder / "images" / f"{i}.png"), image)
             split = "train" if dataset == "exercises" else ("val", "train", "train", "test")[i % 4]
-            rows.append({"path": f"images/{i}.png", "label": label, "split": split})
+            rows.append(
+                {"path": f"images/{i}.png", "label": label, "split": split, "group": i // 2}
+            )
             boxes.append(box)
             keypoints.append(points)
         with (folder / "manifest.csv").open("w", newline="") as file:
@@ -72,6 +74,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             spread=np.full((count, 17), 0.01, np.float32),
         )
     return root
+
+
+@pytest.fixture(autouse=True)
+def single_precision():
+    """Training computes in bfloat16 where it can, and says so to all of Keras."""
+    import keras
+
+    yield
+    keras.mixed_precision.set_global_policy("float32")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, main, *arguments: object) -> None:
@@ -351,6 +362,31 @@ def test_a_shipped_action_model_comes_back_with_its_gate() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+def test_soft_labels(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.keypoint_fusion import data, soft_labels, train
+
+    def colours(*_: object) -> soft_labels.Eyes:
+        return lambda pictures: pictures.reshape(len(pictures), -1, 3).mean(1), 32
+
+    for eyes in ("mobilenet", "efficientnet"):
+        monkeypatch.setattr(soft_labels, eyes, colours)
+    people, out = world / "labels" / "sports18.npz", world / "soft.npz"
+    where = ["--shared", world, "--people", people]
+    run(monkeypatch, soft_labels.main, *where, "--out", out)
+    photos, told = data.load(people, world, "train"), np.load(out)
+    assert told["paths"].tolist() == photos.paths
+    np.testing.assert_allclose(told["probabilities"].sum(1), 1, atol=1e-5)
+    assert (told["probabilities"].argmax(1) == photos.labels).all()  # colours are easily told
+
+    run(monkeypatch, train.main, *where, "--run", world / "soft", "--init", "random",
+        "--batch", 4, "--budget", 2, "--soft-labels", out)  # fmt: skip
+    hard = photos.targets
+    data.soften(photos, out, 0.25)
+    np.testing.assert_allclose(photos.targets, 0.75 * hard + 0.25 * told["probabilities"])
+    with pytest.raises(ValueError, match="of other photos"):
+        data.soften(data.load(people, world, "val"), out, 0.25)
+
+
 def test_a_shipped_pose_network_comes_back_with_its_scores() -> None:
     from keyact import weights
     from training.fastpose_m import model
@@ -358,9 +394,9 @@ def test_a_shipped_pose_network_comes_back_with_its_scores() -> None:
     from training.onnx_import import load_shipped
 
     path = weights.resolve("pose", "fastpose-m").path
-    crop = np.random.default_rng(0).integers(0, 256, (1, 256, 192, 3), np.uint8)
+    crop = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
     heatmaps, scores = session(path.read_bytes()).run(None, {"image": crop})
-    net = model.build(256, 192)
+    net = model.build(224, 224)
     load_shipped(net, path)
     out = net(crop.astype(np.float32) / 127.5 - 1, training=False)
     maps = np.exp(np.asarray(out["maps"]).transpose(0, 3, 1, 2))

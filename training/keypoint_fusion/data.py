@@ -31,6 +31,7 @@ class Photos:
     keypoints: list[np.ndarray]
     names: tuple[str, ...]
     paths: list[str]
+    targets: np.ndarray  # (N, C) float32, what is to be learnt: one-hot, or softened
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,7 +59,21 @@ def load(people: Path, shared: Path, split: str, dataset: str = "sports18") -> P
         keypoints.append(table["keypoints"][rows][biggest].reshape(-1, JOINTS, 3))
     paths = [str(table["paths"][i]) for i in order]
     labels = np.array([names.index(label[p]) for p in paths])
-    return Photos(images, labels, boxes, keypoints, names, paths)
+    targets = np.eye(len(names), dtype=np.float32)[labels]
+    return Photos(images, labels, boxes, keypoints, names, paths, targets)
+
+
+def soften(photos: Photos, soft_labels: Path, share: float) -> None:
+    """Learn by ``share`` what a file of training.keypoint_fusion.soft_labels says of each photo.
+
+    Raises
+    ------
+    ValueError : the file is of other photos.
+    """
+    table = np.load(soft_labels)
+    if table["paths"].tolist() != photos.paths:
+        raise ValueError(f"{soft_labels} is of other photos: run soft_labels again")
+    photos.targets = (1 - share) * photos.targets + share * table["probabilities"]
 
 
 def samples_of(
@@ -92,7 +107,6 @@ def batches(
     labels (N, C).
     """
     per_round = len(photos) // size
-    one_hot = np.eye(len(photos.names), dtype=np.float32)
 
     def make(step: int) -> ahead.Batch:
         turn, place = divmod(step, per_round)
@@ -104,7 +118,7 @@ def batches(
             photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
             rows.append(augmented(*photo, look.side, CROP_MARGIN, look.augment, rng)[:3])
         inputs = dict(zip(INPUTS, (np.stack(c) for c in zip(*rows, strict=True)), strict=True))
-        labels = one_hot[photos.labels[chosen]]
+        labels = photos.targets[chosen]
         inputs, labels = mix(inputs, labels, look.mixup, look.cutmix, rng)
         return (*inputs.values(), labels)
 

@@ -89,11 +89,11 @@ def load(path: Path, labels: int) -> Teacher:
     return net.to(device()).eval().requires_grad_(False)
 
 
-def imagenet(net: Teacher, weights: Path) -> None:
+def imagenet(eyes: nn.Module, weights: Path) -> None:
     """The package's file names the layers otherwise; their order is the same."""
     found = list(torch.load(weights, weights_only=True).values())
-    names = list(net.eyes.state_dict())
-    net.eyes.load_state_dict(dict(zip(names, found[: len(names)], strict=True)))
+    names = list(eyes.state_dict())
+    eyes.load_state_dict(dict(zip(names, found[: len(names)], strict=True)))
 
 
 def judged(net: Teacher, photos: data.Photos) -> float:
@@ -129,7 +129,7 @@ def main() -> None:
     held_out = data.load(args.people, args.shared, "val")
     net = Teacher(len(photos.names), pretrained=args.weights is None)
     if args.weights:
-        imagenet(net, args.weights)
+        imagenet(net.eyes, args.weights)
     net.to(device(), memory_format=torch.channels_last)
     eyes = set(net.eyes.parameters())
     optimizer = torch.optim.AdamW(

@@ -6,9 +6,10 @@
 The head starts random, MobileNetV2 from ImageNet; its first blocks stay. The averaged
 weights are evaluated on val; ``--no-keypoints`` trains the same network without the key
 point branches (photo and crop alone), ``--init shipped`` goes on from the released
-weights, with ``--side 192`` a step costs three quarters (Touvron et al., NeurIPS 2019, train small
-and test large), ``--degrade`` spoils photos as cameras and the web do, and with ``--teachers`` what
-larger networks say of the same views is learnt.
+weights, with ``--side 192`` a step costs three quarters (Touvron et al., NeurIPS 2019, train
+small and test large), ``--degrade`` spoils photos as cameras and the web do, with
+``--teachers`` what larger networks say of the same views is learnt, and with
+``--soft-labels`` what heads say that did not learn from the photo.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ def logits_of(net, context, crop, keypoints, training: bool):
     return forward(net, [*pictures, keypoints], training)
 
 
-def make_loss(teachers: Sequence[Callable]):
+def make_loss(teachers: Sequence[Callable], smoothing: float):
     """How far the logits are from the labels, or from what the ``teachers`` say of the same views
     (Beyer et al., CVPR 2022) and a little from the labels."""
 
     def loss(net, context, crop, keypoints, goal):
         logits = logits_of(net, context, crop, keypoints, training=True)
         right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
-        goal = goal * (1 - SMOOTHING) + SMOOTHING / logits.shape[-1]
+        goal = goal * (1 - smoothing) + smoothing / logits.shape[-1]
         if teachers:
             told = [ops.softmax(teacher(context, crop, keypoints)) for teacher in teachers]
             told = ops.stop_gradient(sum(told[1:], told[0]) / len(told))
@@ -93,6 +94,8 @@ def main() -> None:
     parser.add_argument(
         "--teachers", nargs="*", default=[], help='teacher.safetensors or "shipped", with PyTorch'
     )
+    parser.add_argument("--soft-labels", type=Path, help="a file of soft_labels")
+    parser.add_argument("--soft-share", type=float, default=0.7, help="of soft beside hard labels")
     parser.add_argument("--no-keypoints", action="store_true")
     parser.add_argument("--freeze-until", default="block_5_add")
     parser.add_argument(
@@ -108,6 +111,8 @@ def main() -> None:
     keras.mixed_precision.set_global_policy(fast_policy())
     photos = data.load(args.people, args.shared, "train")
     held_out = data.load(args.people, args.shared, "val")
+    if args.soft_labels:
+        data.soften(photos, args.soft_labels, args.soft_share)
     print(f"{len(photos)} photos to learn from, {len(held_out)} to choose on", flush=True)
     shipped = args.init == "shipped"
     net = model.build(
@@ -124,7 +129,8 @@ def main() -> None:
         start = json.loads((args.run / "state.json").read_text())["step"]
     backbone = net.get_layer("mobilenet_v2")
     freeze_until(backbone, args.freeze_until)
-    loss = make_loss(asked(args.teachers, len(photos.names), args.side))
+    teachers = asked(args.teachers, len(photos.names), args.side)
+    loss = make_loss(teachers, 0.0 if args.soft_labels else SMOOTHING)
     trainer = Trainer(net, {"head"}, loss, args.rate, args.budget)
 
     whole = net  # at the size of inference, where the same weights see more of the photo
