@@ -74,7 +74,7 @@ def main() -> None:
         "schema": 1,
         "name": "keypoint-fusion",
         "kind": "action",
-        "version": "4",
+        "version": "5",
         "labels": list(val.names),
         "layout": "coco17",
         "input": [size, size],
