@@ -21,19 +21,24 @@ COLUMNS = ("size", "share", "oks", "pck@0.1", "oks_lying", "pck@0.1_lying")
 
 
 def judge(
-    size: str, start: Path, runs: list[Path], shares: list[float], held_out: data.Crops
+    size: str,
+    start: Path,
+    runs: list[Path],
+    shares: list[float],
+    upright: data.Crops,
+    lying: data.Crops,
 ) -> list[dict[str, object]]:
     """One row per share of the runs' mean, the rest being ``start``."""
-    height, width = (int(side) for side in size.split("x"))
+    height, width = model.sides(size)
     net = model.build(height, width)
-    lying = data.lying(held_out)
     rows = []
     for share in shares:
         net.load_weights(start)
         average(net, runs if share else [], share)
-        upright = evaluate.against_teacher(net, held_out, height, width, UPRIGHT)
-        turned = evaluate.against_teacher(net, lying, height, width, LYING)
-        figures = [upright["oks"], upright["pck@0.1"], turned["oks"], turned["pck@0.1"]]
+        figures = []
+        for crops, limit in ((upright, UPRIGHT), (lying, LYING)):
+            found = evaluate.against_teacher(net, crops, height, width, limit)
+            figures += [found["oks"], found["pck@0.1"]]
         rows.append(dict(zip(COLUMNS, [size, share, *figures], strict=True)))
         print(rows[-1], flush=True)
     return rows
@@ -50,9 +55,10 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="write the rows here")
     args = parser.parse_args()
     held_out = data.load(args.labels, args.shared, {"sports18": "val", "yoga8": "val"})
+    lying = data.lying(held_out)
     rows = []
     for size in args.sizes:
-        rows += judge(size, args.start, args.run, args.shares, held_out)
+        rows += judge(size, args.start, args.run, args.shares, held_out, lying)
     if args.csv:
         with args.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)

@@ -62,7 +62,7 @@ def main() -> None:
     args = parser.parse_args()
     keras.mixed_precision.set_global_policy("float32")  # ONNX knows no bfloat16 here
     trained = json.loads((args.run[-1] / "state.json").read_text())["size"]
-    height, width = (int(side) for side in args.size.split("x")) if args.size else trained
+    height, width = model.sides(args.size) if args.size else trained
     net = model.build(height, width)
     if args.start:
         net.load_weights(args.start)

@@ -57,6 +57,12 @@ def separable(x, filters: int, name: str, padding: str = "same"):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
+def sides(size: str) -> tuple[int, int]:
+    """Height and width that "224x224" tells."""
+    height, width = (int(side) for side in size.split("x"))
+    return height, width
+
+
 def build(height: int, width: int) -> keras.Model:
     """RGB / 127.5 - 1 (N, H, W, 3) to map logits (N, h, w, 17) and score logits (N, 17)."""
     backbone = mobilenet_v2((height, width, 3), None, ALPHA)

@@ -75,7 +75,7 @@ def make_loss(h: int, w: int, sigma: float):
 def run_phase(args, phase: str, previous: Path | None, step: int, crops, held_out) -> int:
     """Train at one input size; returns the number of steps taken since the very start."""
     size, budget, rate = phase.split(":")
-    height, width = (int(side) for side in size.split("x"))
+    height, width = model.sides(size)
     net = model.build(height, width)
     if previous is None and args.init == "shipped":
         load_shipped(net, onnx_export.WEIGHTS / "fastpose_m.onnx")

@@ -37,12 +37,17 @@ class Photos:
         return len(self.images)
 
 
+def manifest(shared: Path, dataset: str = "sports18") -> dict[str, dict[str, str]]:
+    """What is known of each photo, by its path."""
+    with (shared / "data" / dataset / "manifest.csv").open(newline="") as file:
+        return {row["path"]: row for row in csv.DictReader(file)}
+
+
 def load(people: Path, shared: Path, split: str, dataset: str = "sports18") -> Photos:
     """``people``: an npz of training.people or training.label."""
     table = dict(np.load(people))
     root = shared / "data" / dataset
-    with (root / "manifest.csv").open(newline="") as file:
-        label = {row["path"]: row["label"] for row in csv.DictReader(file)}
+    label = {path: row["label"] for path, row in manifest(shared, dataset).items()}
     names = tuple(sorted(set(label.values())))
     order = np.flatnonzero(table["split"] == split)
     images, boxes, keypoints = [], [], []

@@ -13,24 +13,23 @@ of val, which they never saw, chooses strength and temperature. Needs ``pip inst
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from keyact.action.keypoint_fusion import softmax
 from keyact.replacing import replacing
+from keyact.train.calibration import best_temperature
 from training.keypoint_fusion import data
 from training.onnx_export import session
 
 FOLDS = 5
 STRENGTHS = 0.001, 0.003, 0.01, 0.03  # C of the logistic regression
-TEMPERATURES = np.geomspace(0.3, 3, 41)
 Eyes = tuple[Callable[[np.ndarray], np.ndarray], int]
 """uint8 RGB (N, S, S, 3) to features (N, D), and the side S."""
 
@@ -83,16 +82,9 @@ def head(strength: float):
     )
 
 
-def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    powers = np.maximum(probabilities, 1e-9) ** (1 / temperature)
-    return powers / powers.sum(1, keepdims=True)
-
-
-def groups_of(photos: data.Photos, shared: Path) -> np.ndarray:
-    """Which photos are near-duplicates of each other."""
-    with (shared / "data" / "sports18" / "manifest.csv").open(newline="") as file:
-        group = {row["path"]: row["group"] for row in csv.DictReader(file)}
-    return np.array([group[path] for path in photos.paths])
+def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    told = softmax(logits / temperature)[np.arange(len(labels)), labels]
+    return float(-np.log(told).mean())
 
 
 def main() -> None:
@@ -106,27 +98,27 @@ def main() -> None:
     held_out = data.load(args.people, args.shared, "val")
     all_eyes = [mobilenet(args.shared), efficientnet(args.weights)]
     learnt, judged = (np.maximum(seen(part, all_eyes), 0) for part in (photos, held_out))
-    losses = {}
+    tried = []
     for strength in STRENGTHS:
-        said = head(strength).fit(learnt, photos.labels).predict_proba(judged)
-        right = (said.argmax(1) == held_out.labels).mean()
-        for temperature in TEMPERATURES:
-            losses[strength, temperature] = log_loss(
-                held_out.labels, softened(said, temperature), labels=range(len(photos.names))
-            )
-        best = min(loss for (one, _), loss in losses.items() if one == strength)
-        print(f"C {strength}: val top-1 {right:.4f}, log loss {best:.4f}", flush=True)
-    strength, temperature = min(losses, key=losses.__getitem__)
-    probabilities = np.zeros((len(photos), len(photos.names)))
+        logits = head(strength).fit(learnt, photos.labels).predict_log_proba(judged)
+        temperature = best_temperature(logits, held_out.labels)
+        tried.append((log_loss(logits, held_out.labels, temperature), strength, temperature))
+        right = (logits.argmax(1) == held_out.labels).mean()
+        print(f"C {strength}: val top-1 {right:.4f}, log loss {tried[-1][0]:.4f}", flush=True)
+    _, strength, temperature = min(tried)
+    rows = data.manifest(args.shared)
+    groups = [rows[path]["group"] for path in photos.paths]
+    logits = np.zeros((len(photos), len(photos.names)))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    for fit, rest in folds.split(learnt, photos.labels, groups_of(photos, args.shared)):
+    for fit, rest in folds.split(learnt, photos.labels, groups):
         fold = head(strength).fit(learnt[fit], photos.labels[fit])
-        probabilities[rest] = softened(fold.predict_proba(learnt[rest]), temperature)
-    right = (probabilities.argmax(1) == photos.labels).mean()
-    loss = log_loss(photos.labels, probabilities)
+        logits[rest] = fold.predict_log_proba(learnt[rest])
+    right = (logits.argmax(1) == photos.labels).mean()
+    loss = log_loss(logits, photos.labels, temperature)
     print(f"C {strength}, T {temperature:.2f}: out of fold top-1 {right:.4f}, log loss {loss:.4f}")
+    probabilities = softmax(logits / temperature)
     with replacing(args.out) as part, part.open("wb") as file:
-        np.savez(file, paths=np.array(photos.paths), probabilities=probabilities.astype(np.float32))
+        np.savez(file, paths=np.array(photos.paths), probabilities=probabilities)
 
 
 if __name__ == "__main__":
