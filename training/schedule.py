@@ -39,6 +39,8 @@ class Trainer:
     rate : peak learning rate of the head (AdamW).
     budget : "30m" for minutes or "5000" for steps.
     backbone_rate : learning rate of the other layers, as a share of the head's.
+    relative : the other layers' steps are in units of :func:`sizes`, so that a rate says by how
+        much of itself a channel's kernel changes.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Trainer:
         rate: float,
         budget: str,
         backbone_rate: float = 0.3,
+        relative: bool = False,
     ) -> None:
         keep_memory()
         self.net, self.rate = net, rate
@@ -64,7 +67,8 @@ class Trainer:
             from training.steps_torch import Steps
         else:
             from training.steps_tensorflow import Steps  # type: ignore[assignment]
-        self._backend = Steps(net, loss, [group for _, group in groups if group])
+        kept = [v for v in groups[1][1] if relative]
+        self._backend = Steps(net, loss, [group for _, group in groups if group], kept)
         self._minutes = float(budget[:-1]) if budget.endswith("m") else None
         self._steps = None if self._minutes else int(budget)
         self._started = time.time()
@@ -135,6 +139,21 @@ class Trainer:
             return use()
         finally:
             self._backend.swap()
+
+
+def sizes(value: np.ndarray) -> np.ndarray:
+    """How large a variable's entries are, per output channel of a kernel, in a shape like it.
+
+    Where batch norm was folded into the convolutions, a channel's kernel may be a hundred
+    thousand times smaller than the next one's, and the layer after it undoes that: steps of one
+    size, as Adam makes them, turn the small ones into noise.
+    """
+    if value.ndim < 2:
+        typical = float(np.sqrt(np.square(value).mean()))
+        return np.asarray(np.maximum(np.abs(value), 0.1 * (typical or 1.0)))
+    channel = value.ndim - (2 if value.shape[-1] == 1 and value.ndim == 4 else 1)
+    others = tuple(axis for axis in range(value.ndim) if axis != channel)
+    return np.sqrt(np.square(value).mean(others, keepdims=True)) + 1e-8
 
 
 def pace(step: int, part: float, warm_up: int = WARM_UP_STEPS) -> float:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from training.schedule import BETAS, CLIP_NORM, WEIGHT_DECAY
+from training.schedule import BETAS, CLIP_NORM, WEIGHT_DECAY, sizes
 
 
 class Steps:
     """See :class:`training.schedule.Trainer`; ``groups`` are variables of different rates."""
 
-    def __init__(self, net: keras.Model, loss: Callable, groups: list[list]) -> None:
+    def __init__(
+        self, net: keras.Model, loss: Callable, groups: list[list], relative: list
+    ) -> None:
         self._net = net
         self._groups = groups
         self._optimizers = [
@@ -22,17 +24,22 @@ class Steps:
         ]
         for optimizer, group in zip(self._optimizers, self._groups, strict=True):
             optimizer.build(group)
+        learning = [v for group in groups for v in group]
+        units = [tf.constant(sizes(v.numpy()), tf.float32) for v in relative]
         self._average = [tf.Variable(v) for v in net.weights]
 
         @tf.function
         def step(*batch):
             with tf.GradientTape() as tape:
                 losses = loss(net, *batch)
-            grads = tape.gradient(losses["loss"], [v for g in self._groups for v in g])
+            grads = tape.gradient(losses["loss"], learning)
             grads, _ = tf.clip_by_global_norm(grads, CLIP_NORM)
+            before = [tf.identity(v) for v in relative]
             for optimizer, group in zip(self._optimizers, self._groups, strict=True):
                 optimizer.apply(grads[: len(group)], group)
                 grads = grads[len(group) :]
+            for v, old, unit in zip(relative, before, units, strict=True):
+                v.assign(old + unit * (v - old))
             return losses
 
         self._step = step

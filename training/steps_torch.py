@@ -16,13 +16,15 @@ import torch
 from keras import layers
 from torch.nn import functional
 
-from training.schedule import BETAS, CLIP_NORM, WEIGHT_DECAY
+from training.schedule import BETAS, CLIP_NORM, WEIGHT_DECAY, sizes
 
 
 class Steps:
     """See :class:`training.schedule.Trainer`; ``groups`` are variables of different rates."""
 
-    def __init__(self, net: keras.Model, loss: Callable, groups: list[list]) -> None:
+    def __init__(
+        self, net: keras.Model, loss: Callable, groups: list[list], relative: list
+    ) -> None:
         self._net, self._loss = net, loss
         torch.backends.cudnn.benchmark = True  # every batch is of one size
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -31,6 +33,10 @@ class Steps:
             [{"params": [v.value for v in group], "lr": 0.0} for group in groups],
             betas=BETAS, eps=1e-7, weight_decay=WEIGHT_DECAY, fused=self._device == "cuda",
         )  # fmt: skip
+        self._relative = [v.value.data for v in relative]
+        self._units = [
+            torch.as_tensor(sizes(v.cpu().numpy()), device=v.device) for v in self._relative
+        ]
         self._all = [v.value.data for v in net.weights]
         self._average = [v.clone() for v in self._all]
 
@@ -42,8 +48,16 @@ class Steps:
         self._optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(self._learning, CLIP_NORM)
+        before = [v.clone() for v in self._relative]
         self._optimizer.step()
+        self._rescale(before)
         return {key: value.detach() for key, value in losses.items()}
+
+    @torch.no_grad()
+    def _rescale(self, before: list[torch.Tensor]) -> None:
+        if before:
+            steps = torch._foreach_mul(torch._foreach_sub(self._relative, before), self._units)
+            torch._foreach_copy_(self._relative, torch._foreach_add(before, steps))
 
     @torch.no_grad()
     def average(self, decay: float) -> None:

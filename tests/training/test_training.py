@@ -106,6 +106,9 @@ def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 4
     run(monkeypatch, train.main, *where, *cheap, "--phases", "96x64:2:1e-3", "--resume")
     assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 6
+    run(monkeypatch, train.main, *where, *cheap, "--phases", "96x64:2:1e-4", "--resume",
+        "--oks", "--relative")  # fmt: skip
+    assert json.loads((world / "fastpose" / "state.json").read_text())["step"] == 8
 
     start = world / "start.weights.h5"
     model.build(64, 64).save_weights(start)
@@ -125,6 +128,21 @@ def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         keypoints = pose.load(world / "weights" / "fastpose_m.onnx", flip_test=flip)(image, boxes)
         assert keypoints.shape == (1, 17, 3)
         assert np.isfinite(keypoints).all()
+
+
+def test_the_expected_miss_is_none_at_the_joint_and_all_far_from_it() -> None:
+    from training.fastpose_m.train import expected_miss
+
+    maps = np.zeros((1, 16, 16, 17), np.float32)
+    maps[0, 5, 9] = 20  # y, x
+    centre = np.zeros((1, 17, 2), np.float32) + [9, 5]
+    flat = maps.reshape(1, -1, 17)
+    np.testing.assert_allclose(expected_miss(flat, centre, 16, 16), 0, atol=1e-3)
+    near = np.asarray(expected_miss(flat, centre + [1, 0], 16, 16))
+    assert near[0, 0] > near[0, 11] > 0  # noses are placed more exactly than hips
+    far = np.asarray(expected_miss(flat, centre + [6, 8], 16, 16))
+    assert (far > 0.9).all()
+    assert (near < far).all()
 
 
 def test_persondet_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,10 @@ def main() -> None:
     parser.add_argument("--budget", default="2400", help='steps ("2400") or minutes ("25m")')
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument(
+        "--relative", action="store_true", help="MobileNetV2's rate is a share of a kernel"
+    )
+    parser.add_argument("--eyes-rate", type=float, default=0.3, help="MobileNetV2's over the rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--eval-minutes", type=float, default=6)
@@ -131,7 +135,7 @@ def main() -> None:
     freeze_until(backbone, args.freeze_until)
     teachers = asked(args.teachers, len(photos.names), args.side)
     loss = make_loss(teachers, 0.0 if args.soft_labels else SMOOTHING)
-    trainer = Trainer(net, {"head"}, loss, args.rate, args.budget)
+    trainer = Trainer(net, {"head"}, loss, args.rate, args.budget, args.eyes_rate, args.relative)
 
     whole = net  # at the size of inference, where the same weights see more of the photo
     if args.side != model.SIZE:
