@@ -135,12 +135,12 @@ def test_the_expected_miss_is_none_at_the_joint_and_all_far_from_it() -> None:
 
     maps = np.zeros((1, 16, 16, 17), np.float32)
     maps[0, 5, 9] = 20  # y, x
-    centre = np.zeros((1, 17, 2), np.float32) + [9, 5]
+    centre = np.tile(np.float32([9, 5]), (1, 17, 1))
     flat = maps.reshape(1, -1, 17)
     np.testing.assert_allclose(expected_miss(flat, centre, 16, 16), 0, atol=1e-3)
-    near = np.asarray(expected_miss(flat, centre + [1, 0], 16, 16))
+    near = np.asarray(expected_miss(flat, centre + np.float32([1, 0]), 16, 16))
     assert near[0, 0] > near[0, 11] > 0  # noses are placed more exactly than hips
-    far = np.asarray(expected_miss(flat, centre + [6, 8], 16, 16))
+    far = np.asarray(expected_miss(flat, centre + np.float32([6, 8]), 16, 16))
     assert (far > 0.9).all()
     assert (near < far).all()
 
