@@ -190,6 +190,71 @@ def test_keypoint_fusion(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(*either_way, atol=1e-4)  # the photo is seen mirrored, too
 
 
+def test_a_scene_is_heard_beside_the_network(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from training import onnx_export
+    from training.keypoint_fusion import export, scene, train
+
+    keras.utils.set_random_seed(0)
+    monkeypatch.setattr(scene, "STAGES", scene.STAGES[:2])
+    eyes = scene.build(64, 32)
+    monkeypatch.setattr(scene, "imagenet", lambda *_: eyes)
+    people, table = world / "labels" / "sports18.npz", world / "scene.npz"
+    where = ["--shared", world, "--people", people]
+    run(monkeypatch, scene.main, *where, "--out", table)
+    found = dict(np.load(table))
+    assert found["kernel"].shape == (1280, 2)
+
+    out = world / "heard"
+    out.mkdir()
+    (out / "registry.json").write_text('{"weights": []}')
+    where += ["--run", world / "heard_run"]
+    run(monkeypatch, train.main, *where, "--init", "random", "--batch", 4, "--budget", 1)
+    sized = ["--out", out, "--side", 64]
+    run(monkeypatch, export.main, *where, *sized)
+    alone = (out / "keypoint_fusion.onnx").read_bytes()
+    monkeypatch.setattr(export, "SHARES", (0.5,))
+    run(monkeypatch, export.main, *where, *sized, "--scene", table)
+    both = (out / "keypoint_fusion.onnx").read_bytes()
+    rng = np.random.default_rng(0)
+    feeds = {
+        "context": rng.integers(0, 256, (1, 64, 64, 3), np.uint8),
+        "crop": rng.integers(0, 256, (2, 64, 64, 3), np.uint8),
+        "keypoints": np.full((2, 17, 3), 0.5, np.float32),
+    }
+    without, heard = (onnx_export.session(data).run(None, feeds)[0] for data in (alone, both))
+    said = scene.logits_of(eyes, found, feeds["context"].astype(np.float32) / 127.5 - 1)
+    np.testing.assert_allclose(heard - without, 0.5 * np.repeat(said, 2, 0), atol=0.05)
+    assert np.abs(said).max() > 0.2
+
+
+def test_weights_in_pytorchs_order_fit_the_scene_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras import layers
+
+    from training.keypoint_fusion import scene
+
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(scene, "STAGES", scene.STAGES[:3])
+    source, copy = scene.build(32, 32), scene.build(32, 32)
+    tensors = []
+    for layer in source.layers:
+        values = [rng.uniform(0.5, 1, w.shape).astype(np.float32) for w in layer.get_weights()]
+        layer.set_weights(values)
+        if isinstance(layer, layers.DepthwiseConv2D):
+            values = [value.transpose(2, 3, 0, 1) for value in values]
+        elif isinstance(layer, layers.Conv2D):
+            values = [value.transpose(3, 2, 0, 1) for value in values]
+        elif values:
+            values.append(np.array(7))  # how many batches PyTorch saw
+        tensors += values
+    scene.load_imagenet(copy, [*tensors, np.zeros((1000, 1280)), np.zeros(1000)])
+    for mine, theirs in zip(copy.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ValueError):
+        scene.load_imagenet(copy, tensors[4:])
+
+
 def test_ablation_writes_a_row_for_each_set_of_branches(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,8 @@ file is run on test and its figures are written. Of several runs that went on fr
 the mean is taken (model soups, Wortsman et al., ICML 2022), and ``--blend`` lies between it and the
 released weights: nearly as robust as the one, as right as the other (WiSE-FT, Wortsman et al.,
 CVPR 2022). ``--shipped`` does this for the released weights, which has to be done again when the
-people they are given come from other networks.
+people they are given come from other networks. With ``--scene`` the logits of
+:mod:`training.keypoint_fusion.scene` are added, by a share that is chosen on val, too.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keyact.train.calibration import calibrate
+from keyact.train.calibration import best_temperature, calibrate
 from training import onnx_export
-from training.keypoint_fusion import data, model, verdict
+from training.keypoint_fusion import data, model, scene, verdict
 from training.onnx_import import load_shipped
 from training.schedule import average
+
+SHARES = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0  # of the scene's logits, tried on val
 
 
 def main() -> None:
@@ -45,6 +48,8 @@ def main() -> None:
     parser.add_argument(
         "--side", type=int, default=256, help="of photo and crop at inference, pixels"
     )
+    parser.add_argument("--scene", type=Path, help="a file of training.keypoint_fusion.scene")
+    parser.add_argument("--scene-weights", type=Path, help="of EfficientNet-Lite2, a .pth")
     parser.add_argument("--shipped", action="store_true", help="the released weights, not a run")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
@@ -59,11 +64,19 @@ def main() -> None:
     if not args.shipped:
         steps += average(net, args.run, args.blend)
 
+    eyes = scene.imagenet(size, args.scene_weights) if args.scene else None
+    table = dict(np.load(args.scene)) if args.scene else {}
+    share = 0.0
+
     def function(context, crop, keypoints):
         def scaled(image):
             return tf.cast(image, tf.float32) / 127.5 - 1.0
 
-        return (onnx_forward(net, scaled(context), scaled(crop), keypoints, args.views),)
+        photo = scaled(context)
+        logits = onnx_forward(net, photo, scaled(crop), keypoints, args.views)
+        if share:
+            logits += share * scene.logits_of(eyes, table, photo)
+        return (logits,)
 
     specs = [
         tf.TensorSpec((1, size, size, 3), tf.uint8, name="context"),
@@ -83,7 +96,11 @@ def main() -> None:
         "preprocessing": "uint8 RGB; photo squeezed, square crops; scaled inside the graph",
         "licence": "Apache-2.0",
     }
-    raw = onnx_export.convert(function, specs, ["logits"], meta)
+    if eyes:
+        alone = onnx_export.convert(function, specs, ["logits"], meta)
+        of_scene = np.sqrt(scene.seen(eyes, val)) @ table["kernel"] + table["bias"]
+        share = best_share(alone, of_scene, val, size)
+    raw = onnx_export.convert(function, specs, ["logits"], meta, bool(eyes))
     rng = np.random.default_rng(0)
     feeds = {
         "context": rng.integers(0, 256, (1, size, size, 3), np.uint8),
@@ -101,6 +118,7 @@ def main() -> None:
         "parameters": f"{net.count_params():,}",
         "steps": steps,
         "views_of_the_photo": args.views,
+        "share_of_the_scene": share,
         "val": verdict.figures(logits, val, meta),
     }
     if args.report:
@@ -109,7 +127,7 @@ def main() -> None:
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
-    data_out = onnx_export.convert(function, specs, ["logits"], meta)
+    data_out = onnx_export.with_meta(raw, meta)
     onnx_export.ship(
         data_out,
         "keypoint-fusion",
@@ -119,6 +137,20 @@ def main() -> None:
         result,
         args.out,
     )
+
+
+def best_share(raw: bytes, of_scene: np.ndarray, val: data.Photos, size: int) -> float:
+    """How much of the scene's logits (V, C) suits the network, an ONNX file, best on val."""
+    people = verdict.logits_of(verdict.from_session(onnx_export.session(raw)), val, size=size)
+    photos = np.stack([verdict.photo_logits(one) for one in people])
+    tried = []
+    for share in SHARES:
+        both = photos + share * of_scene
+        loss = scene.log_loss(both, val.labels, best_temperature(both, val.labels))
+        right = (both.argmax(1) == val.labels).mean()
+        print(f"scene's share {share}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
+        tried.append((loss, share))
+    return min(tried)[1]
 
 
 def shipped_steps() -> int:

@@ -6,8 +6,8 @@
 A network that is trained through and through learns few photos by heart, wrong labels with them.
 Linear heads on ImageNet's features do so less, and out of fold not at all: each photo is judged by
 a head that saw neither it nor its near-duplicates. Two networks see photo and largest person:
-MobileNetV2 and EfficientNet-Lite2 (see :mod:`training.keypoint_fusion.teacher`). What the heads say
-of val, which they never saw, chooses strength and temperature. Needs ``pip install timm``.
+MobileNetV2 and EfficientNet-Lite2 (see :mod:`training.keypoint_fusion.scene`). What the heads say
+of val, which they never saw, chooses strength and temperature.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from keras import ops
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from keyact.action.keypoint_fusion import softmax
 from keyact.replacing import replacing
 from keyact.train.calibration import best_temperature
-from training.keypoint_fusion import data
+from training.keypoint_fusion import data, scene
+from training.keypoint_fusion.scene import STRENGTHS, head, log_loss
 from training.onnx_export import session
 
 FOLDS = 5
-STRENGTHS = 0.001, 0.003, 0.01, 0.03  # C of the logistic regression
 Eyes = tuple[Callable[[np.ndarray], np.ndarray], int]
 """uint8 RGB (N, S, S, 3) to features (N, D), and the side S."""
 
@@ -45,21 +43,13 @@ def mobilenet(shared: Path) -> Eyes:
 
 
 def efficientnet(weights: Path | None) -> Eyes:
-    import timm
-    import torch
+    network = scene.imagenet(scene.VIEW, weights, scene.VIEW)
 
-    from training.keypoint_fusion import teacher
-
-    network = timm.create_model(teacher.NAME, pretrained=weights is None, num_classes=0).eval()
-    if weights:
-        teacher.imagenet(network, weights)
-
-    @torch.inference_mode()
     def see(pictures: np.ndarray) -> np.ndarray:
-        scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
-        return network(scaled.contiguous(memory_format=torch.channels_last)).numpy()
+        scaled = pictures.astype(np.float32) / 127.5 - 1
+        return np.asarray(ops.convert_to_numpy(network(scaled, training=False)))
 
-    return see, 256
+    return see, scene.VIEW
 
 
 def seen(photos: data.Photos, all_eyes: list[Eyes]) -> np.ndarray:
@@ -74,24 +64,11 @@ def seen(photos: data.Photos, all_eyes: list[Eyes]) -> np.ndarray:
     return np.stack(rows)
 
 
-def head(strength: float):
-    return make_pipeline(
-        FunctionTransformer(np.sqrt),  # averages of ReLUs: many small, few large
-        StandardScaler(),
-        LogisticRegression(C=strength, max_iter=300),
-    )
-
-
-def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
-    told = softmax(logits / temperature)[np.arange(len(labels)), labels]
-    return float(-np.log(told).mean())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
-    parser.add_argument("--weights", type=Path, help="a .pth; by default timm downloads them")
+    parser.add_argument("--weights", type=Path, help="a .pth; by default the package's")
     parser.add_argument("--out", type=Path, default=Path("work/soft.npz"))
     args = parser.parse_args()
     photos = data.load(args.people, args.shared, "train")
