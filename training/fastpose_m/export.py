@@ -72,7 +72,7 @@ def main() -> None:
         "schema": 1,
         "name": "fastpose-m",
         "kind": "pose",
-        "version": "7",
+        "version": "8",
         "layout": "coco17",
         "input": [height, width],
         "stride": model.STRIDE,

@@ -87,7 +87,7 @@ def main() -> None:
         "schema": 1,
         "name": "keypoint-fusion",
         "kind": "action",
-        "version": "5",
+        "version": "6",
         "labels": list(val.names),
         "layout": "coco17",
         "input": [size, size],
