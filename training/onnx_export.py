@@ -8,9 +8,9 @@ from pathlib import Path
 from string import Template
 
 from keyact.replacing import replacing
-from keyact.train.conversion import check, convert, session, with_meta
+from keyact.train.conversion import LARGE, check, convert, session, with_meta
 
-__all__ = ["WEIGHTS", "check", "convert", "session", "ship", "table", "with_meta"]
+__all__ = ["LARGE", "WEIGHTS", "check", "convert", "session", "ship", "table", "with_meta"]
 
 WEIGHTS = Path(__file__).parents[1] / "src" / "keyact" / "weights"
 

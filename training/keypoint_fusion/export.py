@@ -29,6 +29,7 @@ from training.keypoint_fusion import data, model, scene, verdict
 from training.onnx_import import load_shipped
 from training.schedule import average
 
+SMALLER = 2**16  # elements of kernels stored in eight bits beside a scene: below 10 MB
 SHARES = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0  # of the scene's logits, tried on val
 
 
@@ -100,7 +101,7 @@ def main() -> None:
         alone = onnx_export.convert(function, specs, ["logits"], meta)
         of_scene = np.sqrt(scene.seen(eyes, val)) @ table["kernel"] + table["bias"]
         share = best_share(alone, of_scene, val, size)
-    raw = onnx_export.convert(function, specs, ["logits"], meta, bool(eyes))
+    raw = onnx_export.convert(function, specs, ["logits"], meta, SMALLER if eyes else None)
     rng = np.random.default_rng(0)
     feeds = {
         "context": rng.integers(0, 256, (1, size, size, 3), np.uint8),
@@ -108,7 +109,8 @@ def main() -> None:
         "keypoints": rng.uniform(0, 1, (3, model.JOINTS, 3)).astype(np.float32) * [size, size, 1],
     }
     feeds["keypoints"] = feeds["keypoints"].astype(np.float32)
-    worst = onnx_export.check(raw, function, feeds, tolerance=0.02)
+    # Eight bits change what noise looks like more than what photos do.
+    worst = onnx_export.check(raw, function, feeds, tolerance=0.1 if eyes else 0.02)
     print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
     predict = verdict.from_session(onnx_export.session(raw))
     logits = verdict.logits_of(predict, val, size=size)

@@ -13,7 +13,7 @@ from keyact.errors import KeyactError
 
 OPSET = 17
 HALF_FROM = 512  # elements; smaller tensors stay float32
-EIGHT_BITS_FROM = 2**17  # elements of a kernel; rounding the smaller ones costs accuracy
+LARGE = 2**17  # elements of a kernel; rounding FastPose-M's smaller ones costs accuracy
 
 
 def convert(
@@ -21,7 +21,7 @@ def convert(
     inputs: Sequence[Any],
     outputs: Sequence[str],
     meta: Mapping[str, Any],
-    eight_bits: bool = False,
+    eight_bits_from: int | None = None,
 ) -> bytes:
     """The ONNX file of a function that returns a tuple in the order of ``outputs``.
 
@@ -32,8 +32,9 @@ def convert(
     Parameters
     ----------
     inputs : a ``tf.TensorSpec`` with a name for each argument.
-    eight_bits : store the largest kernels of convolutions as int8 with a scale per output
-        channel, a quarter of the size. These too are floats again before anything is computed.
+    eight_bits_from : store kernels of convolutions with at least so many elements as int8 with a
+        scale per output channel, a quarter of the size. These too are floats again before anything
+        is computed.
     """
     import tensorflow as tf
     import tf2onnx
@@ -55,7 +56,7 @@ def convert(
     for node in proto.graph.node:
         node.input[:] = [renames.get(name, name) for name in node.input]
         node.output[:] = [renames.get(name, name) for name in node.output]
-    return finish(proto, inputs, meta, eight_bits)
+    return finish(proto, inputs, meta, eight_bits_from)
 
 
 def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
@@ -71,7 +72,10 @@ def _erfc(graph: Any, node: Any, name: str, arguments: Any) -> None:
 
 
 def finish(
-    proto: Any, inputs: Sequence[Any], meta: Mapping[str, Any], eight_bits: bool = False
+    proto: Any,
+    inputs: Sequence[Any],
+    meta: Mapping[str, Any],
+    eight_bits_from: int | None = None,
 ) -> bytes:
     """The bytes of an ONNX graph: inputs in order and complete, small, with metadata."""
     import onnx
@@ -95,7 +99,7 @@ def finish(
     proto.producer_name = "keyact"
     for node in proto.graph.node:
         node.doc_string = ""
-    _shrink(proto, eight_bits)
+    _shrink(proto, eight_bits_from)
     helper.set_model_props(proto, {"keyact": json.dumps(dict(meta), sort_keys=True)})
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString()
@@ -113,7 +117,7 @@ def with_meta(data: bytes, meta: Mapping[str, Any]) -> bytes:
     return changed
 
 
-def _shrink(proto: Any, eight_bits: bool) -> None:
+def _shrink(proto: Any, eight_bits_from: int | None) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = []
@@ -125,7 +129,7 @@ def _shrink(proto: Any, eight_bits: bool) -> None:
             continue
         name, stored = tensor.name, f"{tensor.name}_stored"
         proto.graph.initializer.remove(tensor)
-        if eight_bits and values.ndim == 4 and values.size >= EIGHT_BITS_FROM:
+        if eight_bits_from and values.ndim == 4 and values.size >= eight_bits_from:
             scale = np.abs(values).max((1, 2, 3), keepdims=True) / 127
             scale = np.maximum(scale, np.finfo(np.float32).tiny)
             scales = numpy_helper.from_array(scale.astype(np.float32), f"{name}_scale")
