@@ -23,6 +23,9 @@ def resize(source: Path, target: Path, size: str) -> None:
     meta = dict(OnnxModel(source).meta)
     meta["sigma"] *= height / meta["input"][0]
     data = onnx_export.convert(
-        *export.as_function(net), ["heatmaps", "scores"], meta | {"input": [height, width]}, True
+        *export.as_function(net),
+        ["heatmaps", "scores"],
+        meta | {"input": [height, width]},
+        onnx_export.LARGE,
     )
     target.write_bytes(data)

@@ -111,13 +111,16 @@ def main() -> None:
     feeds["keypoints"] = feeds["keypoints"].astype(np.float32)
     # Eight bits change what noise looks like more than what photos do.
     worst = onnx_export.check(raw, function, feeds, tolerance=0.1 if eyes else 0.02)
-    print(f"{net.count_params():,} parameters; ONNX differs by {worst:.1e}")
+    parameters = net.count_params()
+    if eyes:
+        parameters += eyes.count_params() + sum(part.size for part in table.values())
+    print(f"{parameters:,} parameters; ONNX differs by {worst:.1e}")
     predict = verdict.from_session(onnx_export.session(raw))
     logits = verdict.logits_of(predict, val, size=size)
     meta |= calibrate(logits, val.labels)
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
     result: dict[str, object] = {
-        "parameters": f"{net.count_params():,}",
+        "parameters": f"{parameters:,}",
         "steps": steps,
         "views_of_the_photo": args.views,
         "share_of_the_scene": share,
