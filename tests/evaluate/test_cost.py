@@ -86,11 +86,11 @@ def test_numbers_that_are_no_weights_do_not_count(tmp_path: Path) -> None:
 def test_the_shipped_model_is_two_mobilenets_and_an_efficientnet_lite() -> None:
     """MobileNetV2 has 300 million at 224 pixels (Sandler et al., CVPR 2018), and it looks at two
     pictures of 256, the photo and the person. EfficientNet-Lite2 (Google, 2020), which looks at the
-    photo in 224 pixels, has 860 million at 260 and 6.1 million parameters, 1.3 million of them for
-    ImageNet's labels."""
+    photo in 224 pixels, has 860 million at 260 (whose maps are rounded up) and 6.1 million
+    parameters, 1.3 million of them for ImageNet's labels."""
     size = measure_size("keypoint-fusion")
     scene = 860e6 * (224 / 260) ** 2
-    assert 0.97 < size.macs / (620e6 * (256 / 224) ** 2 + scene) < 1.03
+    assert 0.92 < size.macs / (620e6 * (256 / 224) ** 2 + scene) < 1
     assert 2.2e6 < size.parameters - 4.8e6 < 4e6
 
 
