@@ -134,6 +134,24 @@ def head(strength: float) -> Pipeline:
     )
 
 
+def best_head(
+    learnt: np.ndarray, labels: np.ndarray, judged: np.ndarray, known: np.ndarray
+) -> tuple[Pipeline, float]:
+    """The head fitted to ``labels`` whose strength suits val's features (V, D) and their labels
+    ``known`` best, and its temperature."""
+    tried = []
+    for strength in STRENGTHS:
+        fitted = head(strength).fit(learnt, labels)
+        logits = fitted.predict_log_proba(judged)
+        temperature = best_temperature(logits, known)
+        loss = log_loss(logits, known, temperature)
+        right = (logits.argmax(1) == known).mean()
+        print(f"C {strength}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
+        tried.append((loss, fitted, temperature))
+    _, fitted, temperature = min(tried, key=lambda one: one[0])
+    return fitted, temperature
+
+
 def as_layer(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
     """Kernel (D, C) and bias (C,) that give a fitted head's logits from the features' roots."""
     scaler, linear = fitted[1:]
@@ -162,16 +180,8 @@ def main() -> None:
     learnt = np.concatenate([seen(net, photos, mirrored) for mirrored in (False, True)])
     labels = np.tile(photos.labels, 2)
     judged = seen(net, held_out)
-    tried = []
-    for strength in STRENGTHS:
-        kernel, bias = as_layer(head(strength).fit(learnt, labels))
-        logits = np.sqrt(judged) @ kernel + bias
-        temperature = best_temperature(logits, held_out.labels)
-        loss = log_loss(logits, held_out.labels, temperature)
-        right = (logits.argmax(1) == held_out.labels).mean()
-        print(f"C {strength}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
-        tried.append((loss, kernel / temperature, bias / temperature))
-    _, kernel, bias = min(tried, key=lambda one: one[0])
+    fitted, temperature = best_head(learnt, labels, judged, held_out.labels)
+    kernel, bias = (part / temperature for part in as_layer(fitted))
     with replacing(args.out) as part, part.open("wb") as file:
         np.savez(file, kernel=np.float32(kernel), bias=np.float32(bias))
 

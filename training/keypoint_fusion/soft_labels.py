@@ -22,9 +22,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from keyact.action.keypoint_fusion import softmax
 from keyact.replacing import replacing
-from keyact.train.calibration import best_temperature
 from training.keypoint_fusion import data, scene
-from training.keypoint_fusion.scene import STRENGTHS, head, log_loss
+from training.keypoint_fusion.scene import best_head, head, log_loss
 from training.onnx_export import session
 
 FOLDS = 5
@@ -75,14 +74,8 @@ def main() -> None:
     held_out = data.load(args.people, args.shared, "val")
     all_eyes = [mobilenet(args.shared), efficientnet(args.weights)]
     learnt, judged = (np.maximum(seen(part, all_eyes), 0) for part in (photos, held_out))
-    tried = []
-    for strength in STRENGTHS:
-        logits = head(strength).fit(learnt, photos.labels).predict_log_proba(judged)
-        temperature = best_temperature(logits, held_out.labels)
-        tried.append((log_loss(logits, held_out.labels, temperature), strength, temperature))
-        right = (logits.argmax(1) == held_out.labels).mean()
-        print(f"C {strength}: val top-1 {right:.4f}, log loss {tried[-1][0]:.4f}", flush=True)
-    _, strength, temperature = min(tried)
+    best, temperature = best_head(learnt, photos.labels, judged, held_out.labels)
+    strength = best[-1].C
     rows = data.manifest(args.shared)
     groups = [rows[path]["group"] for path in photos.paths]
     logits = np.zeros((len(photos), len(photos.names)))
