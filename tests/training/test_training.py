@@ -123,7 +123,8 @@ def test_fastpose_m(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = json.loads((world / "fastpose" / "state.json").read_text())
     assert float(rows["96x64", "1.0"]["oks"]) == trained["oks"]
 
-    run(monkeypatch, export.main, "--run", world / "fastpose", "--out", world / "weights")
+    run(monkeypatch, export.main, *where[:4], "--run", world / "fastpose",
+        "--out", world / "weights")  # fmt: skip
     image, boxes, _ = photo_of(world)
     for flip in (False, True):
         keypoints = pose.load(world / "weights" / "fastpose_m.onnx", flip_test=flip)(image, boxes)
