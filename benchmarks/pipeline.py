@@ -120,13 +120,16 @@ def _stages(options: argparse.Namespace) -> tuple[list[Row], float]:
     for photo in options.photos:
         found = len(recognizer(photo).people)  # warm-up
         people.append(found)
+        squares = _squares(photo)
         batches = {"detect": 1, "pose": found, "action": max(1, found)}
         for stage, batch in batches.items():
-            _bare_ms(bare[stage], batch)
+            _bare_ms(bare[stage], batch, squares)
         for _ in range(options.repeats):
             for stage, value in recognizer(photo).timings_ms.items():
                 taken[stage].append(value)
-            networks = {stage: _bare_ms(bare[stage], batch) for stage, batch in batches.items()}
+            networks = {
+                stage: _bare_ms(bare[stage], batch, squares) for stage, batch in batches.items()
+            }
             for stage, value in networks.items():
                 taken[f"{stage} network"].append(value)
             taken["networks"].append(sum(networks.values()))
@@ -140,22 +143,32 @@ def _stages(options: argparse.Namespace) -> tuple[list[Row], float]:
     return rows, statistics.mean(people)
 
 
-def _bare_ms(model: OnnxModel, batch: int) -> float:
-    """Time of the network alone on random input, for ``batch`` people."""
+def _squares(photo: Path) -> int:
+    """How many of them cover the photo."""
+    from keyact.action.keypoint_fusion import photo_squares
+    from keyact.media import load_image
+
+    return len(photo_squares(load_image(photo), 32))
+
+
+def _bare_ms(model: OnnxModel, batch: int, squares: int) -> float:
+    """Time of the network alone on random input, for ``batch`` people in a photo."""
     import numpy as np
 
     height, width = model.meta["input"]
+    of_photo = {"context": 1, "squares": squares}  # shown once for all its people
     generator = np.random.default_rng(0)
     spent = 0.0
     for start in range(0, batch, BATCH):
         size = min(BATCH, batch - start)
         feeds: dict[str, NDArray[Any]] = {}
         for name in model.inputs:
-            count = 1 if name == "context" else size  # the photo is shown once for all its people
+            count = of_photo.get(name, size)
             if name == "keypoints":
                 feeds[name] = generator.random((count, 17, 3), np.float32)
             else:
-                feeds[name] = generator.integers(0, 255, (count, height, width, 3), np.uint8)
+                sides = model.inputs[name][1:3] if name == "squares" else (height, width)
+                feeds[name] = generator.integers(0, 255, (count, *sides, 3), np.uint8)
         begin = time.perf_counter()
         model.run(feeds)
         spent += (time.perf_counter() - begin) * 1000

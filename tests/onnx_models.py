@@ -211,12 +211,13 @@ def action_meta(labels: tuple[str, ...], **changes: Any) -> dict[str, Any]:
 def make_action(
     path: Path | None = None,
     labels: tuple[str, ...] = ("red", "green", "blue"),
+    squares: int | None = None,
     **changes: Any,
 ) -> bytes:
     """Logits that grow with the crop's red, green and blue, and a little with the context.
 
     Label c looks at colour c modulo 3; the mean key point score is added to the first label,
-    so that all three inputs count.
+    so that all three inputs count. With ``squares``, their side, they count ten times as much.
     """
     node = helper.make_node
     mix = np.eye(3, dtype=np.float32)[np.arange(len(labels)) % 3].T
@@ -233,18 +234,29 @@ def make_action(
         node("ReduceMean", ["keypoints"], ["joint_mean"], axes=[1], keepdims=0),
         node("MatMul", ["joint_mean", "score_to_first"], ["joint_part"]),
         node("Add", ["context_part", "crop_part"], ["seen"]),
-        node("Add", ["seen", "joint_part"], ["logits"]),
+        node("Add", ["seen", "joint_part"], ["all" if squares else "logits"]),
     ]
     picture = [224, 224, 3]
+    more = []
+    if squares:
+        nodes += [
+            node("Cast", ["squares"], ["squares_f"], to=TensorProto.FLOAT),
+            node("ReduceMean", ["squares_f"], ["squares_mean"], axes=[0, 1, 2], keepdims=0),
+            node("MatMul", ["squares_mean", "squares_mix"], ["squares_part"]),
+            node("Add", ["all", "squares_part"], ["logits"]),
+        ]
+        shape = ["v", squares, squares, 3]
+        more = [helper.make_tensor_value_info("squares", TensorProto.UINT8, shape)]
     return save(
         path, nodes,
         [helper.make_tensor_value_info("context", TensorProto.UINT8, [1, *picture]),
          helper.make_tensor_value_info("crop", TensorProto.UINT8, ["n", *picture]),
-         helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["n", 17, 3])],
+         helper.make_tensor_value_info("keypoints", TensorProto.FLOAT, ["n", 17, 3]), *more],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(labels)])],
         {
             "context_mix": mix * np.float32(1 / 255),
             "crop_mix": mix * np.float32(4 / 255),
+            **({"squares_mix": mix * np.float32(10 / 255)} if squares else {}),
             "score_to_first": np.concatenate([np.zeros((2, len(labels)), np.float32), first]),
         },
         action_meta(labels, **changes),

@@ -134,9 +134,11 @@ def test_require_checks_kind_and_signature() -> None:
         ("detector", ("image", "mask"), ("boxes",)),
         ("detector", ("photo",), ("boxes",)),
         ("detector", ("image",), ("heatmaps",)),
+        ("detector", (), ("boxes",)),
     ]:
         with pytest.raises(WeightsError):
             model.require(kind, inputs, outputs)
+    model.require("detector", (), ("boxes",), optional=("image", "mask"))
 
 
 def test_threads_must_be_positive() -> None:

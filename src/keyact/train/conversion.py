@@ -13,6 +13,7 @@ from keyact.errors import KeyactError
 
 OPSET = 17
 HALF_FROM = 512  # elements; smaller tensors stay float32
+OTHER_ROWS = {"squares": "V"}  # two inputs of one name are of one length to ONNX Runtime
 LARGE = 2**17  # elements of a kernel; rounding FastPose-M's smaller ones costs accuracy
 
 
@@ -91,7 +92,8 @@ def finish(
         proto.graph.input.append(value)
     for value in [*proto.graph.input, *proto.graph.output]:
         if not value.type.tensor_type.shape.dim[0].dim_value:
-            value.type.tensor_type.shape.dim[0].dim_param = "N"
+            rows = OTHER_ROWS.get(value.name, "N")
+            value.type.tensor_type.shape.dim[0].dim_param = rows
     # tf2onnx writes the machine's paths into doc strings; a shipped file carries none.
     proto.doc_string = ""
     proto.graph.doc_string = ""

@@ -52,7 +52,7 @@ def eyes_of(name_or_path: str | Path, every: float = EVERY) -> EyesFile:
     whole = OnnxModel(data, sha256=entry.sha256)
     proto = onnx.load_model_from_string(data)
     fused = [n for n in proto.graph.node if n.op_type == "Concat" and _FUSE.search(n.name)]
-    if len(fused) != 1 or set(INPUTS) != {value.name for value in proto.graph.input}:
+    if len(fused) != 1 or not set(INPUTS) <= {value.name for value in proto.graph.input}:
         raise InputError(
             f"{name_or_path}: only a keypoint-fusion network can look at people in videos"
         )

@@ -1,0 +1,128 @@
+"""Fine-tune the network that knows scenes on sports18. Seeded, checkpointed, resumable.
+
+    python -m training.keypoint_fusion.scene_train --run work/scene --budget 60m
+
+EfficientNet-Lite2 begins as ImageNet left it (:mod:`training.keypoint_fusion.scene`); its first
+stages and batch norm's statistics stay. It learns from random squares of the photos and is judged
+on val by the mean of the squares that cover a photo, with averaged weights. ``--side`` 192 trains
+small to be used large (Touvron et al., NeurIPS 2019); ``--soft-labels`` are what heads say that did
+not learn from the photo (:mod:`training.keypoint_fusion.soft_labels`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keyact.train import Augment
+from keyact.train.augment import augmented
+from keyact.train.calibration import best_temperature
+from keyact.train.mixing import mix
+from training import ahead
+from training.keypoint_fusion import data, scene
+from training.schedule import Trainer, forward, save_weights
+
+SMOOTHING = 0.1
+
+
+def loss(net, photo, goal, smoothing: float):
+    logits = forward(net, ops.cast(photo, "float32") / 127.5 - 1.0)
+    right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
+    goal = goal * (1 - smoothing) + smoothing / logits.shape[-1]
+    each = ops.categorical_crossentropy(goal, logits, from_logits=True)
+    return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
+
+
+def batches(
+    photos: data.Photos, size: int, seed: int, start_step: int, look: data.Look
+) -> Iterator[ahead.Batch]:
+    """Endless batches of views (N, side, side, 3) RGB and shares of the labels (N, C); seed and
+    step tell all of them."""
+    per_round = len(photos) // size
+    nobody = np.zeros((0, 4)), np.zeros((0, 17, 3))
+
+    def make(step: int) -> ahead.Batch:
+        turn, place = divmod(step, per_round)
+        order = np.random.default_rng([seed, turn]).permutation(len(photos))
+        rng = np.random.default_rng([seed, turn, place])
+        chosen = order[place * size : (place + 1) * size]
+        views = []
+        for i in chosen.tolist():
+            part = any_square(photos.images[i], rng)
+            views.append(augmented(part, *nobody, look.side, 1.0, look.augment, rng).context)
+        inputs, labels = mix(
+            {"context": np.stack(views)}, photos.targets[chosen], look.mixup, look.cutmix, rng
+        )
+        return inputs["context"], labels
+
+    return ahead.ahead(make, start_step)
+
+
+def any_square(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A square as wide or high as the photo's shorter side, from anywhere along the other."""
+    side = min(image.shape[:2])
+    top, left = (int(rng.integers(0, n - side + 1)) for n in image.shape[:2])
+    return image[top : top + side, left : left + side]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
+    parser.add_argument("--weights", type=Path, help="a .pth; by default the package's")
+    parser.add_argument("--run", type=Path, default=Path("work/scene"))
+    parser.add_argument("--budget", default="60m", help='steps ("2400") or minutes ("25m")')
+    parser.add_argument("--rate", type=float, default=1e-3, help="of the linear layer")
+    parser.add_argument("--eyes-rate", type=float, default=0.2, help="share of the rate")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", type=int, default=192, help="of the views, pixels")
+    parser.add_argument("--stages", type=int, default=4, help="that stay as ImageNet left them")
+    parser.add_argument("--eval-minutes", type=float, default=15)
+    parser.add_argument("--soft-labels", type=Path, help="a file of soft_labels")
+    parser.add_argument("--soft-share", type=float, default=0.5, help="of soft beside hard labels")
+    parser.add_argument("--resume", action="store_true", help="start from RUN/last.weights.h5")
+    args = parser.parse_args()
+    args.run.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+    photos = data.load(args.people, args.shared, "train")
+    held_out = data.load(args.people, args.shared, "val")
+    if args.soft_labels:
+        data.soften(photos, args.soft_labels, args.soft_share)
+    net = scene.with_head(scene.imagenet(args.weights), len(photos.names))
+    start = 0
+    if args.resume:
+        net.load_weights(args.run / "last.weights.h5")
+        start = json.loads((args.run / "state.json").read_text())["step"]
+    scene.freeze(net, args.stages)
+    smoothing = 0.0 if args.soft_labels else SMOOTHING
+    trainer = Trainer(
+        net, {"logits"}, partial(loss, smoothing=smoothing), args.rate, args.budget, args.eyes_rate
+    )
+
+    def keep() -> None:
+        save_weights(net, args.run / "last.weights.h5")
+        logits = scene.told(net, held_out)
+        temperature = best_temperature(logits, held_out.labels)
+        state = {
+            "step": start + trainer.done,
+            "val_top1": round(float((logits.argmax(1) == held_out.labels).mean()), 4),
+            "val_log_loss": round(scene.log_loss(logits, held_out.labels, temperature), 4),
+        }
+        (args.run / "state.json").write_text(json.dumps(state))
+        print(json.dumps(state), flush=True)
+
+    look = data.Look(args.side, Augment(degrade=0.25, rand_ops=1), mixup=0.2, cutmix=0.5)
+    views = batches(photos, args.batch, args.seed, start, look)
+    trainer.run(views, keep, args.eval_minutes, what="photos", every=50)
+
+
+if __name__ == "__main__":
+    main()
