@@ -79,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of an earlier training lies in ``work``, where the scripts look if they aren't told."""
+    """Scripts that are not told where to look find nothing of an earlier training in ``work``."""
     monkeypatch.chdir(tmp_path)
 
 

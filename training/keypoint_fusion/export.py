@@ -24,14 +24,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keyact.train.calibration import best_temperature, calibrate
+from keyact.train.calibration import best_temperature, calibrate, photo_logits
 from training import onnx_export
 from training.keypoint_fusion import data, model, scene, verdict
 from training.onnx_import import load_shipped
 from training.schedule import average
 
 SMALLER = 2**16  # elements of kernels stored in eight bits beside a scene: below 10 MB
-SHARES = 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0  # of the scene's logits, tried on val
+SHARES = 0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0  # of the scene's logits, tried on val
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def main() -> None:
         "schema": 1,
         "name": "keypoint-fusion",
         "kind": "action",
-        "version": "6",
+        "version": "7",
         "labels": list(val.names),
         "layout": "coco17",
         "input": [size, size],
@@ -156,7 +156,7 @@ def scaled(pictures):
 
 def best_share(people: list[np.ndarray], of_scene: np.ndarray, val: data.Photos) -> float:
     """How much of the scene's logits (V, C) suits those of the photos' people best on val."""
-    photos = np.stack([verdict.photo_logits(one) for one in people])
+    photos = photo_logits(people)
     tried = []
     for share in SHARES:
         both = photos + share * of_scene

