@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx_models import make_action
 
 from keyact.action.keypoint_fusion import KeypointFusion, photo_squares
 from keyact.errors import WeightsError
 from keyact.runtime import OnnxModel
-from tests.onnx_models import make_action
 
 NOBODY = np.zeros((0, 4), np.float32), np.zeros((0, 17, 3), np.float32)
 ONE = np.float32([[4, 4, 30, 30]]), np.full((1, 17, 3), 0.5, np.float32)

@@ -14,7 +14,7 @@ from onnx_models import make_action, make_fusion, make_glancing, make_sequence
 from keyact import action, weights
 from keyact.action import SequenceModel
 from keyact.action.eyes import INPUTS, OUTPUT, Eyes
-from keyact.action.keypoint_fusion import person_crops, whole_photo
+from keyact.action.keypoint_fusion import person_crops, photo_squares, whole_photo
 from keyact.action.nothing import NoActions
 from keyact.errors import InputError, WeightsError
 from keyact.recognizer import Frame, Recognizer
@@ -68,9 +68,13 @@ def test_the_bundled_networks_features_are_what_its_last_layer_is_given() -> Non
     )
     meta = json.loads(next(p.value for p in proto.metadata_props if p.key == "keyact"))
     crops, placed = person_crops(image, boxes, points, meta["input"][0], meta["crop_margin"])
-    whole = OnnxModel(proto.SerializeToString(), threads=1).run(
-        {"context": whole_photo(image, meta["input"][0])[None], "crop": crops, "keypoints": placed}
+    network = OnnxModel(proto.SerializeToString(), threads=1)
+    squares = photo_squares(image, network.inputs["squares"][1])
+    context = whole_photo(image, meta["input"][0])[None]
+    whole = network.run(
+        {"context": context, "crop": crops, "keypoints": placed, "squares": squares}
     )
+    assert set(OnnxModel(found.data).inputs) == set(INPUTS)  # the scene is left out
     np.testing.assert_allclose(seen, whole[fuse.output[0]], atol=1e-4)
     np.testing.assert_array_equal(eyes(image, np.zeros((0, 4)), np.zeros((0, 17, 3))).shape,
                                   (0, eyes.width))  # fmt: skip
