@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,25 +106,40 @@ class Look:
 def batches(
     photos: Photos, size: int, seed: int, start_step: int, look: Look, workers: int = 0
 ) -> Iterator[ahead.Batch]:
-    """Endless augmented batches, each photo once per round; seed and step tell all of them.
+    """:func:`endless` batches of context and crop (N, side, side, 3) RGB and keypoints
+    (N, 17, 3)."""
 
-    A batch: context and crop (N, side, side, 3) RGB, keypoints (N, 17, 3), and the shares of the
-    labels (N, C).
+    def sample(i: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
+        return augmented(*photo, look.side, CROP_MARGIN, look.augment, rng)[:3]
+
+    return endless(photos.targets, size, seed, start_step, look, sample, workers)
+
+
+def endless(
+    targets: np.ndarray,
+    size: int,
+    seed: int,
+    start_step: int,
+    look: Look,
+    sample: Callable[[int, np.random.Generator], Sequence[np.ndarray]],
+    workers: int = 0,
+) -> Iterator[ahead.Batch]:
+    """Batches without end, each photo once per round; seed and step tell all of them.
+
+    A batch: what ``sample`` makes of each photo, as many of `INPUTS` as it gives, and the shares of
+    the labels (N, C), ``targets`` of these photos, both as :class:`Look` mixes them.
     """
-    per_round = len(photos) // size
+    per_round = len(targets) // size
 
     def make(step: int) -> ahead.Batch:
         turn, place = divmod(step, per_round)
-        order = np.random.default_rng([seed, turn]).permutation(len(photos))
+        order = np.random.default_rng([seed, turn]).permutation(len(targets))
         rng = np.random.default_rng([seed, turn, place])
         chosen = order[place * size : (place + 1) * size]
-        rows = []
-        for i in chosen.tolist():
-            photo = photos.images[i], photos.boxes[i], photos.keypoints[i]
-            rows.append(augmented(*photo, look.side, CROP_MARGIN, look.augment, rng)[:3])
-        inputs = dict(zip(INPUTS, (np.stack(c) for c in zip(*rows, strict=True)), strict=True))
-        labels = photos.targets[chosen]
-        inputs, labels = mix(inputs, labels, look.mixup, look.cutmix, rng)
+        columns = zip(*(sample(i, rng) for i in chosen.tolist()), strict=True)
+        inputs = dict(zip(INPUTS, map(np.stack, columns), strict=False))
+        inputs, labels = mix(inputs, targets[chosen], look.mixup, look.cutmix, rng)
         return (*inputs.values(), labels)
 
     return ahead.ahead(make, start_step, workers)

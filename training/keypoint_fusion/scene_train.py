@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,45 +23,31 @@ from keras import ops
 from keyact.train import Augment
 from keyact.train.augment import augmented
 from keyact.train.calibration import best_temperature
-from keyact.train.mixing import mix
 from training import ahead
 from training.keypoint_fusion import data, scene
+from training.keypoint_fusion.train import SMOOTHING, from_labels
 from training.schedule import Trainer, forward, save_weights
 
-SMOOTHING = 0.1
 
+def make_loss(smoothing: float):
+    def loss(net, photo, goal):
+        logits = forward(net, ops.cast(photo, "float32") / 127.5 - 1.0)
+        return from_labels(logits, goal, smoothing)
 
-def loss(net, photo, goal, smoothing: float):
-    logits = forward(net, ops.cast(photo, "float32") / 127.5 - 1.0)
-    right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
-    goal = goal * (1 - smoothing) + smoothing / logits.shape[-1]
-    each = ops.categorical_crossentropy(goal, logits, from_logits=True)
-    return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
+    return loss
 
 
 def batches(
     photos: data.Photos, size: int, seed: int, start_step: int, look: data.Look
 ) -> Iterator[ahead.Batch]:
-    """Endless batches of views (N, side, side, 3) RGB and shares of the labels (N, C); seed and
-    step tell all of them."""
-    per_round = len(photos) // size
+    """Endless batches of parts of photos (N, side, side, 3) RGB."""
     nobody = np.zeros((0, 4)), np.zeros((0, 17, 3))
 
-    def make(step: int) -> ahead.Batch:
-        turn, place = divmod(step, per_round)
-        order = np.random.default_rng([seed, turn]).permutation(len(photos))
-        rng = np.random.default_rng([seed, turn, place])
-        chosen = order[place * size : (place + 1) * size]
-        views = []
-        for i in chosen.tolist():
-            part = any_square(photos.images[i], rng)
-            views.append(augmented(part, *nobody, look.side, 1.0, look.augment, rng).context)
-        inputs, labels = mix(
-            {"context": np.stack(views)}, photos.targets[chosen], look.mixup, look.cutmix, rng
-        )
-        return inputs["context"], labels
+    def sample(i: int, rng: np.random.Generator) -> tuple[np.ndarray]:
+        square = any_square(photos.images[i], rng)
+        return (augmented(square, *nobody, look.side, 1.0, look.augment, rng).context,)
 
-    return ahead.ahead(make, start_step)
+    return data.endless(photos.targets, size, seed, start_step, look, sample)
 
 
 def any_square(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -102,10 +87,8 @@ def main() -> None:
         net.load_weights(args.run / "last.weights.h5")
         start = json.loads((args.run / "state.json").read_text())["step"]
     scene.freeze(net, args.stages)
-    smoothing = 0.0 if args.soft_labels else SMOOTHING
-    trainer = Trainer(
-        net, {"logits"}, partial(loss, smoothing=smoothing), args.rate, args.budget, args.eyes_rate
-    )
+    loss = make_loss(0.0 if args.soft_labels else SMOOTHING)
+    trainer = Trainer(net, {"logits"}, loss, args.rate, args.budget, args.eyes_rate)
 
     def keep() -> None:
         save_weights(net, args.run / "last.weights.h5")

@@ -41,20 +41,26 @@ def logits_of(net, context, crop, keypoints, training: bool):
     return forward(net, [*pictures, keypoints], training)
 
 
+def from_labels(logits, goal, smoothing: float, told=None) -> dict:
+    """How far logits (N, C) are from smoothed shares of labels (N, C), or a little from these and
+    more from probabilities that are ``told``, and how often the likeliest label is named."""
+    right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
+    goal = goal * (1 - smoothing) + smoothing / logits.shape[-1]
+    if told is not None:
+        goal = LABELS * goal + (1 - LABELS) * ops.stop_gradient(told)
+    each = ops.categorical_crossentropy(goal, logits, from_logits=True)
+    return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
+
+
 def make_loss(teachers: Sequence[Callable], smoothing: float):
     """How far the logits are from the labels, or from what the ``teachers`` say of the same views
     (Beyer et al., CVPR 2022) and a little from the labels."""
 
     def loss(net, context, crop, keypoints, goal):
         logits = logits_of(net, context, crop, keypoints, training=True)
-        right = ops.argmax(logits, -1) == ops.argmax(goal, -1)
-        goal = goal * (1 - smoothing) + smoothing / logits.shape[-1]
-        if teachers:
-            told = [ops.softmax(teacher(context, crop, keypoints)) for teacher in teachers]
-            told = ops.stop_gradient(sum(told[1:], told[0]) / len(told))
-            goal = LABELS * goal + (1 - LABELS) * told
-        each = ops.categorical_crossentropy(goal, logits, from_logits=True)
-        return {"loss": ops.mean(each), "right": ops.mean(ops.cast(right, "float32"))}
+        told = [ops.softmax(teacher(context, crop, keypoints)) for teacher in teachers]
+        mean = sum(told[1:], told[0]) / len(told) if told else None
+        return from_labels(logits, goal, smoothing, mean)
 
     return loss
 
