@@ -33,6 +33,7 @@ STAGES = (  # blocks, kernel, stride, expansion, channels
 STEM, WIDTH = 32, 1280
 EPSILON = 1e-3
 SIZE = 224  # pixels of a square
+HEAD = "scene_logits"  # not what the network beside it calls its last layer
 DROPOUT = 0.3
 BATCH = 16
 
@@ -50,9 +51,9 @@ def build() -> keras.Model:
 
 
 def with_head(net: keras.Model, labels: int) -> keras.Model:
-    """``net`` and a linear layer, ``logits``, that begins at zero."""
+    """``net`` and a linear layer that begins at zero."""
     features = layers.Dropout(DROPOUT)(net.output)
-    linear = layers.Dense(labels, kernel_initializer="zeros", name="logits")
+    linear = layers.Dense(labels, kernel_initializer="zeros", name=HEAD)
     return keras.Model(net.input, linear(features), name="scene")
 
 

@@ -88,7 +88,7 @@ def main() -> None:
         start = json.loads((args.run / "state.json").read_text())["step"]
     scene.freeze(net, args.stages)
     loss = make_loss(0.0 if args.soft_labels else SMOOTHING)
-    trainer = Trainer(net, {"logits"}, loss, args.rate, args.budget, args.eyes_rate)
+    trainer = Trainer(net, {scene.HEAD}, loss, args.rate, args.budget, args.eyes_rate)
 
     def keep() -> None:
         save_weights(net, args.run / "last.weights.h5")
