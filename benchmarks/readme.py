@@ -65,6 +65,7 @@ def accuracy() -> str:
     test, val = sports["test"], sports["val"]
     held_out, flipped = pose["held-out crops"], pose["held-out crops, flip test"]
     human = _keypoint_row()
+    strangers = {row["set"]: row for row in _csv("strangers.csv")}
     found = people["teacher >= .5, area > 64x64"]
     unsure = people["teacher >= .3, area > 64x64"]
     crowd = people["photos with 5+ people, area > 64x64"]
@@ -80,6 +81,10 @@ def accuracy() -> str:
             ("calibration error (ECE, 15 bins)", "the same", _share(test["ece"])),
             ("right among the photos that get a name", "the same",
              f"{_share(test['named_accuracy'])} of {_share(test['named_share'])}"),
+            ("photos of something else that get a sport's name all the same",
+             f"gym exercises / yoga, {strangers['yoga8']['photos']} photos each",
+             f"{_share(float(strangers['exercises']['named']))} / "
+             f"{_share(float(strangers['yoga8']['named']))}"),
             ("action, top-1 (what choices were made on)", f"sports18 val, {val['photos']} photos",
              _share(val["top1"])),
             ("action of a recording of key points, top-1",
