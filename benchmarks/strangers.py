@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from keyact import Recognizer
 from keyact.replacing import replacing
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         known = known if len(known) else top
         given = Counter(one for one in names if one != UNKNOWN)
         most, times = given.most_common(1)[0] if given else ("", 0)
-        figures = len(given) and given.total() / len(top), (top >= SURE).mean(), top.mean()
+        figures = given.total() / len(top), (top >= SURE).mean(), top.mean()
         rows.append(
             (name, split or "all", len(top), *(f"{one:.3f}" for one in figures),
              f"{above(known, top):.3f}", most, f"{times / max(given.total(), 1):.3f}")
@@ -77,7 +78,7 @@ def chosen(folder: Path, split: str | None, limit: int) -> list[Path]:
 
 def above(known: np.ndarray, others: np.ndarray) -> float:
     """Area under the ROC curve of telling ``known`` from ``others``."""
-    return float(((known[:, None] > others) + 0.5 * (known[:, None] == others)).mean())
+    return float(roc_auc_score([1] * len(known) + [0] * len(others), [*known, *others]))
 
 
 if __name__ == "__main__":

@@ -96,22 +96,17 @@ def main() -> None:
         "steps": steps,
     }
     if args.report:
-        backend = OnnxModel(data)
-        by_method = {
-            method: evaluate.of_backend(
-                OnnxPose(backend, "candidate", decode=method), held_out, DECODE_CROPS
-            )["oks"]
-            for method in METHODS
-        }
-        figures[f"OKS by decode method, {DECODE_CROPS} held-out crops"] = by_method
-        meta["decode"] = max(by_method, key=lambda method: float(str(by_method[method])))
-        by_margin = {}
-        for margin in MARGINS:
-            meta["box_margin"] = margin
-            backend = OnnxModel(onnx_export.with_meta(data, meta))
-            by_margin[margin] = evaluate.of_backend(OnnxPose(backend, "candidate"), held_out)["oks"]
-        figures["OKS by margin round the box, held-out crops"] = by_margin
-        meta["box_margin"] = max(by_margin, key=lambda margin: float(str(by_margin[margin])))
+        for key, tried, limit, spoken in (
+            ("decode", METHODS, DECODE_CROPS, f"decode method, {DECODE_CROPS} held-out crops"),
+            ("box_margin", MARGINS, None, "margin round the box, held-out crops"),
+        ):
+            oks = {}
+            for value in tried:
+                backend = OnnxModel(onnx_export.with_meta(data, meta | {key: value}))
+                found = evaluate.of_backend(OnnxPose(backend, "candidate"), held_out, limit)
+                oks[value] = float(str(found["oks"]))
+            figures[f"OKS by {spoken}"] = oks
+            meta[key] = max(oks, key=oks.__getitem__)
         data = onnx_export.with_meta(data, meta)
         backend = OnnxModel(data)
         for flip in (False, True):

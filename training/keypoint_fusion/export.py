@@ -24,7 +24,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keyact.train.calibration import best_temperature, calibrate, photo_logits
+from keyact.train.calibration import best_temperature, calibrate, log_loss, photo_logits
 from training import onnx_export
 from training.keypoint_fusion import data, model, scene, verdict
 from training.onnx_import import load_shipped
@@ -116,9 +116,7 @@ def main() -> None:
         feeds["squares"] = rng.integers(0, 256, (2, scene.SIZE, scene.SIZE, 3), np.uint8)
     # Eight bits change what noise looks like more than what photos do.
     worst = onnx_export.check(raw, function, feeds, tolerance=0.1 if eyes else 0.02)
-    parameters = net.count_params()
-    if eyes:
-        parameters += eyes.count_params()
+    parameters = net.count_params() + (eyes.count_params() if eyes else 0)
     print(f"{parameters:,} parameters; ONNX differs by {worst:.1e}")
     logits = verdict.of_file(raw, val)
     meta |= calibrate(logits, val.labels)
@@ -160,7 +158,7 @@ def best_share(people: list[np.ndarray], of_scene: np.ndarray, val: data.Photos)
     tried = []
     for share in SHARES:
         both = photos + share * of_scene
-        loss = scene.log_loss(both, val.labels, best_temperature(both, val.labels))
+        loss = log_loss(both, val.labels, best_temperature(both, val.labels))
         right = (both.argmax(1) == val.labels).mean()
         print(f"scene's share {share}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
         tried.append((loss, share))

@@ -35,9 +35,10 @@ from keyact.models.keypoint_fusion.network import (
     JointSampler,
 )
 from keyact.replacing import replacing
+from keyact.train.calibration import photo_logits
 from training import onnx_export
 from training.backbone import initial_weights, mobilenet_v2
-from training.keypoint_fusion import data, model, verdict
+from training.keypoint_fusion import data, model
 
 COLUMNS = (
     "branches", "seeds", "val_top1_mean", "val_top1_sd", "test_top1_mean", "test_top1_sd",
@@ -167,7 +168,7 @@ def judge(net, table: Table, labels: np.ndarray, variant: Variant, blind: bool =
     rows = [net(inputs(table, part, variant, blind), training=False) for part in parts]
     logits = np.concatenate([np.asarray(one) for one in rows])
     people = np.split(logits, np.flatnonzero(np.diff(table["photo"])) + 1)
-    return np.array([verdict.photo_logits(one).argmax() for one in people]) == labels
+    return photo_logits(people).argmax(1) == labels
 
 
 def train(tables, labels, variant: Variant, seed: int) -> tuple[float, np.ndarray, np.ndarray]:

@@ -11,14 +11,14 @@ ReLU6 in place of swish.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from keyact.action.keypoint_fusion import photo_squares, softmax
+from keyact.action.keypoint_fusion import photo_squares
 from training.keypoint_fusion import data
 
 STAGES = (  # blocks, kernel, stride, expansion, channels
@@ -117,27 +117,12 @@ def imagenet(weights: Path | None = None) -> keras.Model:
     return net
 
 
-def told(net: keras.Model, photos: data.Photos, mirrored: bool = False) -> np.ndarray:
+def told(net: keras.Model, photos: data.Photos) -> np.ndarray:
     """What ``net`` says of the photos (N, D): of each the mean of the squares that cover it."""
-    ends, rows = [0], []
-    waiting: list[np.ndarray] = []
-
-    def flush() -> None:
-        scaled = np.concatenate(waiting).astype(np.float32) / 127.5 - 1
-        rows.append(ops.convert_to_numpy(net(scaled[:, :, ::-1] if mirrored else scaled)))
-        waiting.clear()
-
-    for image in photos.images:
-        waiting.append(photo_squares(image, SIZE))
-        ends.append(ends[-1] + len(waiting[-1]))
-        if len(waiting) == BATCH:
-            flush()
-    if waiting:
-        flush()
-    each = np.concatenate(rows)
-    return np.stack([each[start:end].mean(0) for start, end in pairwise(ends)])
-
-
-def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
-    told = softmax(logits / temperature)[np.arange(len(labels)), labels]
-    return float(-np.log(told).mean())
+    rows: list[np.ndarray] = []
+    for start in range(0, len(photos), BATCH):
+        squares = [photo_squares(image, SIZE) for image in photos.images[start : start + BATCH]]
+        each = net(np.concatenate(squares).astype(np.float32) / 127.5 - 1, training=False)
+        ends = np.cumsum([len(one) for one in squares])[:-1]
+        rows += [part.mean(0) for part in np.split(ops.convert_to_numpy(each), ends)]
+    return np.stack(rows)

@@ -22,7 +22,7 @@ from keras import ops
 
 from keyact.train import Augment
 from keyact.train.augment import augmented
-from keyact.train.calibration import best_temperature
+from keyact.train.calibration import best_temperature, log_loss
 from training import ahead
 from training.keypoint_fusion import data, scene
 from training.keypoint_fusion.train import SMOOTHING, from_labels
@@ -97,7 +97,7 @@ def main() -> None:
         state = {
             "step": start + trainer.done,
             "val_top1": round(float((logits.argmax(1) == held_out.labels).mean()), 4),
-            "val_log_loss": round(scene.log_loss(logits, held_out.labels, temperature), 4),
+            "val_log_loss": round(log_loss(logits, held_out.labels, temperature), 4),
         }
         (args.run / "state.json").write_text(json.dumps(state))
         print(json.dumps(state), flush=True)

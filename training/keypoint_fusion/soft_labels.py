@@ -25,9 +25,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from keyact.action.keypoint_fusion import softmax
 from keyact.replacing import replacing
-from keyact.train.calibration import best_temperature
+from keyact.train.calibration import best_temperature, log_loss
 from training.keypoint_fusion import data, scene
-from training.keypoint_fusion.scene import log_loss
 from training.onnx_export import session
 
 FOLDS = 5
@@ -78,24 +77,6 @@ def head(strength: float) -> Pipeline:
     )
 
 
-def best_head(
-    learnt: np.ndarray, labels: np.ndarray, judged: np.ndarray, known: np.ndarray
-) -> tuple[Pipeline, float]:
-    """The head fitted to ``labels`` whose strength suits val's features (V, D) and their labels
-    ``known`` best, and its temperature."""
-    tried = []
-    for strength in STRENGTHS:
-        fitted = head(strength).fit(learnt, labels)
-        logits = fitted.predict_log_proba(judged)
-        temperature = best_temperature(logits, known)
-        loss = log_loss(logits, known, temperature)
-        right = (logits.argmax(1) == known).mean()
-        print(f"C {strength}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
-        tried.append((loss, fitted, temperature))
-    _, fitted, temperature = min(tried, key=lambda one: one[0])
-    return fitted, temperature
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
@@ -107,8 +88,15 @@ def main() -> None:
     held_out = data.load(args.people, args.shared, "val")
     all_eyes = [mobilenet(args.shared), efficientnet(args.weights)]
     learnt, judged = (np.maximum(seen(part, all_eyes), 0) for part in (photos, held_out))
-    best, temperature = best_head(learnt, photos.labels, judged, held_out.labels)
-    strength = best[-1].C
+    tried = []
+    for strength in STRENGTHS:
+        logits = head(strength).fit(learnt, photos.labels).predict_log_proba(judged)
+        temperature = best_temperature(logits, held_out.labels)
+        loss = log_loss(logits, held_out.labels, temperature)
+        right = (logits.argmax(1) == held_out.labels).mean()
+        print(f"C {strength}: val top-1 {right:.4f}, log loss {loss:.4f}", flush=True)
+        tried.append((loss, strength, temperature))
+    _, strength, temperature = min(tried)
     rows = data.manifest(args.shared)
     groups = [rows[path]["group"] for path in photos.paths]
     logits = np.zeros((len(photos), len(photos.names)))

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from keyact.train import Augment
+from keyact.train.calibration import photo_logits
 from training.keypoint_fusion import data, verdict
 from training.keypoint_fusion.model import JOINTS
 from training.schedule import CLIP_NORM, decay_after, pace
@@ -105,7 +106,7 @@ def judged(net: Teacher, photos: data.Photos) -> float:
         return told(net.eval(), *parts).cpu().numpy()
 
     logits = verdict.logits_of(predict, photos, batch=256)
-    named = np.array([verdict.photo_logits(one).argmax() for one in logits])
+    named = photo_logits(logits).argmax(1)
     return round(float((named == photos.labels).mean()), 4)
 
 

@@ -21,10 +21,10 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import ops
 
 from keyact.train import Augment
+from keyact.train.calibration import photo_logits
 from training import onnx_export
 from training.backbone import freeze_until, initial_weights
 from training.keypoint_fusion import data, model, verdict
@@ -154,8 +154,8 @@ def main() -> None:
         if whole is not net:
             whole.set_weights(net.get_weights())
         logits = verdict.logits_of(verdict.from_keras(whole), held_out)
-        photo = np.stack([verdict.photo_logits(one) for one in logits])
-        state["val_top1"] = round(float((photo.argmax(1) == held_out.labels).mean()), 4)
+        named = photo_logits(logits).argmax(1)
+        state["val_top1"] = round(float((named == held_out.labels).mean()), 4)
         (args.run / "state.json").write_text(json.dumps(state))
         print(json.dumps(state), flush=True)
 

@@ -10,6 +10,7 @@ from keras import ops
 from keyact import evaluate
 from keyact.action.keypoint_fusion import KeypointFusion, softmax
 from keyact.runtime import OnnxModel
+from keyact.train.calibration import photo_logits
 from training.keypoint_fusion import data
 
 Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -46,11 +47,6 @@ def logits_of(
     return logits
 
 
-def photo_logits(people: np.ndarray) -> np.ndarray:
-    """The photo's verdict: the mean of its people's logits."""
-    return people.mean(0)
-
-
 def of_file(file: bytes, photos: data.Photos) -> list[np.ndarray]:
     """:func:`logits_of` of an ONNX file, as keyact runs it."""
     network = KeypointFusion(OnnxModel(file), "candidate")
@@ -65,9 +61,7 @@ def figures(logits: list[np.ndarray], photos: data.Photos, meta: dict) -> dict[s
             labels=photos.names,
             paths=tuple(photos.paths),
             targets=photos.labels,
-            probabilities=softmax(
-                np.stack([photo_logits(x) for x in logits]) / meta["photo_temperature"]
-            ),
+            probabilities=softmax(photo_logits(logits) / meta["photo_temperature"]),
             attributes={"people": np.array([len(boxes) for boxes in photos.boxes])},
             unknown_threshold=meta["unknown_threshold"],
         )

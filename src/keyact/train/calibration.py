@@ -56,12 +56,13 @@ def threshold_of(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -
 def best_temperature(logits: Logits, labels: NDArray[np.intp]) -> float:
     """The temperature of least negative log-likelihood (Guo et al. 2017), on a grid."""
     grid = np.round(np.exp(np.linspace(np.log(0.3), np.log(4), 120)), 3)
-    rows = np.arange(len(labels))
-    cost = [
-        -np.log(softmax(np.asarray(logits / t, np.float32))[rows, labels] + 1e-12).mean()
-        for t in grid
-    ]
-    return float(grid[int(np.argmin(cost))])
+    return float(grid[int(np.argmin([log_loss(logits, labels, t) for t in grid]))])
+
+
+def log_loss(logits: Logits, labels: NDArray[np.intp], temperature: float) -> float:
+    """Mean negative log-likelihood of the labels (N,), given logits (N, C)."""
+    told = softmax(np.asarray(logits / temperature, np.float32))[np.arange(len(labels)), labels]
+    return float(-np.log(told + 1e-12).mean())
 
 
 def photo_logits(logits: Sequence[Logits]) -> Logits:
