@@ -16,6 +16,7 @@ from keyact.detect.onnx_detector import LETTERBOX_GREY, letterbox
 from keyact.errors import KeyactError, UnknownNameError, WeightsError
 from keyact.formats.cache import model_name, pixel_hash
 from keyact.results import FrameResult, Person
+from notebooks import drawn
 from tests.backend_models import make_movenet, make_yolox
 from tests.onnx_models import make_detector
 
@@ -36,7 +37,9 @@ def red_rectangle(height: int, width: int, box: tuple[int, int, int, int]) -> np
     return image
 
 
+DRAWN, JOINTS = drawn.photo("jumping jack", seed=2, phase=1.0)
 PHOTOS = {
+    "drawn": DRAWN,
     "red": red_rectangle(256, 192, (40, 80, 120, 200)),
     "wide": red_rectangle(100, 700, (70, 10, 350, 90)),
     "noise": np.random.default_rng(0).integers(0, 255, (123, 231, 3), np.uint8),
@@ -94,15 +97,18 @@ FILES: dict[str, Callable[[Path, pytest.FixtureRequest], str]] = {
 NAMES = [name for name in detect.names() if name not in FILES]
 
 
-@pytest.fixture(scope="module", params=[TINY, *NAMES, *FILES])
-def detector(
-    request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+def load(
+    name: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory, threads: int = 1
 ) -> Detector:
-    name = request.param
-    asked = str(tiny) if name == TINY else name
+    asked = str(request.getfixturevalue("tiny")) if name == TINY else name
     if name in FILES:
-        asked = FILES[name](tmp_path_factory.mktemp("files"), request)
-    return detect.load(asked, threads=1)
+        asked = FILES[name](factory.mktemp("files"), request)
+    return detect.load(asked, threads=threads)
+
+
+@pytest.fixture(scope="module", params=[TINY, *NAMES, *FILES])
+def detector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    return load(request.param, request, tmp_path_factory)
 
 
 def test_every_backend_is_held_to_this() -> None:
@@ -123,6 +129,31 @@ def test_form(detector: Detector, photo: np.ndarray) -> None:
     np.testing.assert_array_equal(photo, before)
     for first, again in zip((boxes, scores), detector(photo), strict=True):
         np.testing.assert_array_equal(first, again)
+
+
+def test_someone_is_found(detector: Detector) -> None:
+    """Or what the others ask of boxes would be asked of none."""
+    assert sum(len(detector(photo)[0]) for photo in PHOTOS.values())
+
+
+@pytest.mark.parametrize("name", [TINY, *NAMES, *FILES])
+def test_the_number_of_threads_changes_nothing(
+    name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one, two = (load(name, request, tmp_path_factory, threads) for threads in (1, 2))
+    for photo in PHOTOS.values():
+        for alone, together in zip(one(photo), two(photo), strict=True):
+            np.testing.assert_allclose(together, alone, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["persondet-m", "yolox (nano)"])
+def test_the_drawn_person_is_found_where_it_was_drawn(
+    name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    boxes, scores = load(name, request, tmp_path_factory)(DRAWN)
+    assert scores[0] > 0.3
+    around = (JOINTS.min(0) >= boxes[0, :2]).all() and (JOINTS.max(0) <= boxes[0, 2:]).all()
+    assert around and iou(boxes[0], (*JOINTS.min(0), *JOINTS.max(0))) > 0.5
 
 
 @pytest.mark.parametrize(
