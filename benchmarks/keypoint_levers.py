@@ -16,6 +16,8 @@ from keyact.pose.nms import MergedPoses, nms_for
 from keyact.pose.onnx_pose import OnnxPose
 
 TRUE_BOXES = "true boxes"
+OUTSIDE = ("nms", "detector")
+"""Levers that the time of the pose stage knows nothing of."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ SHIPPED_SIZE = "224 x 224"
 SIZES = ("256 x 256", "256 x 192", "192 x 192", "160 x 160", "128 x 128", "96 x 96")
 
 
-def levers(base: Setting, shared: Path) -> dict[str, dict[str, Setting]]:
+Levers = dict[str, dict[str, Setting]]
+
+
+def levers(base: Setting, shared: Path) -> Levers:
     """Lever -> value -> setting."""
     detectors = {
         base.detector: base.detector,

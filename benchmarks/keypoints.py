@@ -1,7 +1,7 @@
 """What each choice of the key point stage does to the key points and to the actions.
 
     python benchmarks/keypoints.py --threads 2                # everything
-    python benchmarks/keypoints.py --only decode int8 --limit 50 --out /tmp/keypoints.csv
+    python benchmarks/keypoints.py --only decode int8         # the other rows of --out stay
 
 The levers, each turned alone while the others stay as keyact ships them:
 
@@ -17,18 +17,28 @@ detector    who finds the boxes
 and for each setting
 
 oks_true_boxes, oks_detector
-            against COCO's labels of 12 people on 4 photos that nothing was trained or chosen on,
-            with the true boxes and with the detector's (a person not found counts 0)
+            against COCO's labels of 12 people on 4 photos that nothing was trained on, with the
+            true boxes and with the detector's (a person not found counts 0). Nothing was chosen
+            on them, but the margin was looked at again after a first measurement
 teacher_oks, teacher_pck
-            agreement with MoveNet Thunder on people of held-out photos (val) in its boxes
+            agreement with MoveNet Thunder on people of held-out photos (val) in its boxes; the
+            labels are those of training.label, and --no-teacher does without
 top1        verdicts of the action model on val photos of sports18 that are right, with the
             photos `gained` and `lost` against the shipped setting; the test split is not touched
-ms_per_person, mb
-            median of the pose stage for one person, and the size of the network
+ms_per_person
+            of the pose stage for one person alone, in the true box: crop, network, decoding.
+            Neither NMS nor the detector is part of it, so the rows of these levers have none
+ms_per_photo_detector
+            of the detector, the mean of the 4 photos; in the rows of the lever detector
+mb          size of the network
 
-Each measurement is kept in --cache as soon as it is made, under the hashes of the networks and
-labels it used, so an interrupted run goes on where it was and a new network is measured anew.
-After a change of keyact's own code empty that folder.
+Each measurement but the times is kept in --cache as soon as it is made, under the hashes of the
+networks and labels it used, so an interrupted run goes on where it was and a new network is
+measured anew. After a change of keyact's own code empty that folder. --out is written at the end.
+
+The times are medians of --runs repetitions in which all settings take turns, at the end of every
+run and for all rows of --out, also for those that --only leaves as they are: so equal settings
+have one time, and a busy minute is not the misfortune of one of them.
 """
 
 from __future__ import annotations
@@ -37,15 +47,16 @@ import argparse
 import csv
 import hashlib
 import json
+import math
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -55,8 +66,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from int8 import quantise  # noqa: E402
 from keypoint_levers import (  # noqa: E402
+    OUTSIDE,
     TRUE_BOXES,
     Estimator,
+    Levers,
     NotThisBackend,
     Setting,
     levers,
@@ -68,10 +81,14 @@ from keyact.errors import UnknownNameError  # noqa: E402
 from keyact.media.image import load_image  # noqa: E402
 from keyact.pose.crop import crop_people, crop_transforms  # noqa: E402
 from keyact.pose.evaluation import similarity  # noqa: E402
+from keyact.pose.onnx_pose import OnnxPose  # noqa: E402
 from keyact.replacing import replacing  # noqa: E402
 
 RECIPES = {name: ROOT / "benchmarks" / f"{name}.py" for name in ("int8", "sizes")}
 CALIBRATION = 100  # crops of training photos
+IN_A_ROW = 5  # timed repetitions of one setting before it is the next one's turn
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Bench:
@@ -84,13 +101,14 @@ class Bench:
     def measure(self, setting: Setting) -> dict[str, Any]:
         """Everything about a setting; what has been measured before is read."""
         row: dict[str, Any] = {}
-        only_boxes = setting.detector == TRUE_BOXES
+        setting = self.plain(setting)
+        of_pose = replace(setting, detector=TRUE_BOXES, nms=True)
         steps: list[tuple[str, Callable[[Setting], dict[str, Any]], Setting, int]] = [
-            ("true", self._true_boxes, replace(setting, detector=TRUE_BOXES, nms=True), 0),
-            ("teacher", self._teacher, replace(setting, detector=TRUE_BOXES, nms=True),
-             self.options.crops),
-        ]  # fmt: skip
-        if not only_boxes:
+            ("true", self._true_boxes, of_pose, 0)
+        ]
+        if not self.options.no_teacher:
+            steps.append(("teacher", self._teacher, of_pose, self.options.crops))
+        if setting.detector != TRUE_BOXES:
             steps += [
                 ("detector", self._detector, setting, 0),
                 ("action", self._action, setting, self.options.limit),
@@ -98,6 +116,31 @@ class Bench:
         for name, step, how, count in steps:
             row |= self._cached(name, step, how, count)
         return row
+
+    def plain(self, setting: Setting) -> Setting:
+        """The same with None for what the network does of itself: equal settings are equal."""
+        own = self._network(setting.pose)
+        if not isinstance(own, OnnxPose):
+            return setting
+        return replace(
+            setting,
+            decode=None if setting.decode == own.decode else setting.decode,
+            margin=None if setting.margin == own.margin else setting.margin,
+        )
+
+    def pose_times(self, settings: Iterable[Setting]) -> dict[Setting, float]:
+        """Milliseconds of the pose stage for one person."""
+        photo, known = self._annotated[0]
+        box = _corners(known[:1])
+        calls = {one: partial(self._estimator(one), photo, box) for one in dict.fromkeys(settings)}
+        return in_turns(calls, self.options.runs)
+
+    def detector_times(self, names: Iterable[str]) -> dict[str, float]:
+        """Milliseconds of detectors for a photo."""
+        photos = [photo for photo, _ in self._annotated]
+        calls = {name: partial(_each, self._finder(name), photos) for name in names}
+        times = in_turns(calls, self.options.runs)
+        return {name: taken / len(photos) for name, taken in times.items()}
 
     def _cached(
         self, name: str, step: Callable[[Setting], dict[str, Any]], setting: Setting, count: int
@@ -117,11 +160,10 @@ class Bench:
         if path.exists():
             return json.loads(path.read_text())["found"]
         found = step(setting)
-        if found:  # nothing where the data is missing: it may be there next time
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps({"key": key, "found": found}, indent=1))
-            os.replace(part, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps({"key": key, "found": found}, indent=1))
+        os.replace(part, path)
         return found
 
     # What is measured
@@ -134,7 +176,6 @@ class Bench:
         return {
             "people": len(scores),
             "oks_true_boxes": round(statistics.fmean(scores), 4),
-            "ms_per_person": round(self._milliseconds(estimate), 2),
             "mb": self._megabytes(setting),
         }
 
@@ -149,10 +190,6 @@ class Bench:
         return {"oks_detector": round(statistics.fmean(scores), 4), "poses": count}
 
     def _teacher(self, setting: Setting) -> dict[str, Any]:
-        labels = self.options.labels
-        if not (labels / "sports18.npz").exists():
-            _note(f"{labels}: no labels of training.label, so no agreement with the teacher")
-            return {}
         from training.fastpose_m import evaluate
 
         estimate = self._estimator(setting)
@@ -214,6 +251,10 @@ class Bench:
         return self._photos[path]
 
     @cache  # noqa: B019  # one bench lives as long as the program
+    def _network(self, name: str) -> Any:
+        return pose.load(name, threads=self.options.threads)
+
+    @cache  # noqa: B019
     def _finder(self, name: str) -> Any:
         return detect.load(name, threads=self.options.threads)
 
@@ -248,7 +289,7 @@ class Bench:
     def _calibration(self, setting: Setting) -> Iterator[np.ndarray]:
         """Crops of people on training photos, as the network gets them."""
         rows = [row for row in self._manifest if row["split"] == "train"]
-        network: Any = pose.load(setting.pose, threads=self.options.threads)
+        network = self._network(setting.pose)
         find = self._finder(self.options.detector)
         count = 0
         for i in np.random.default_rng(1).permutation(len(rows)):
@@ -267,16 +308,27 @@ class Bench:
         path = self._made(setting) or Path(weights.resolve("pose", setting.pose).path)
         return round(path.stat().st_size / 1e6, 2)
 
-    def _milliseconds(self, estimate: Estimator) -> float:
-        photo, known = self._annotated[0]
-        box = _corners(known[:1])
-        estimate(photo, box)
-        times = []
-        for _ in range(self.options.runs):
-            start = time.perf_counter()
-            estimate(photo, box)
-            times.append((time.perf_counter() - start) * 1000)
-        return statistics.median(times)
+
+def in_turns(calls: Mapping[Key, Callable[[], object]], runs: int) -> dict[Key, float]:
+    """Median milliseconds of each call, of at least ``runs``.
+
+    They take turns, so that a machine that gets slower does so for all of them. The first call of
+    a turn is not counted: it finds in the caches what the one before left there.
+    """
+    taken: dict[Key, list[float]] = {key: [] for key in calls}
+    for _ in range(math.ceil(runs / IN_A_ROW)):
+        for key, call in calls.items():
+            call()
+            for _ in range(IN_A_ROW):
+                start = time.perf_counter()
+                call()
+                taken[key].append((time.perf_counter() - start) * 1000)
+    return {key: statistics.median(times) for key, times in taken.items()}
+
+
+def _each(call: Callable[[Any], object], values: Iterable[Any]) -> None:
+    for value in values:
+        call(value)
 
 
 def oks(found: np.ndarray, annotation: dict[str, Any]) -> float:
@@ -342,25 +394,71 @@ def _note(text: str) -> None:
 
 COLUMNS = (
     "lever", "value", "oks_true_boxes", "oks_detector", "poses", "people", "teacher_oks",
-    "teacher_pck", "crops", "top1", "photos", "gained", "lost", "ms_per_person", "mb",
-    "pose", "detector", "threads",
+    "teacher_pck", "crops", "top1", "photos", "gained", "lost", "ms_per_person",
+    "ms_per_photo_detector", "mb", "pose", "detector", "threads",
 )  # fmt: skip
+COUNTS = ("people", "crops", "photos")
+JUDGED = ("oks_true_boxes", "oks_detector", "teacher_oks", "teacher_pck", "top1")
+
+Row = dict[str, Any]
 
 
-def _rows(table: dict[tuple[str, str], dict[str, Any]], base: dict[str, Any]) -> list[dict]:
-    rows = []
-    for (lever, value), found in table.items():
-        row = {"lever": lever, "value": value, **found}
-        if "right" in found and "right" in base:
-            pairs = list(zip(found["right"], base["right"], strict=True))
-            row["gained"] = sum(pair == ("1", "0") for pair in pairs)
-            row["lost"] = sum(pair == ("0", "1") for pair in pairs)
-        rows.append(row)
+def _row(lever: str, value: str, found: Row, base: Row) -> Row:
+    row = {"lever": lever, "value": value, **found}
+    if "right" in found and "right" in base:
+        pairs = list(zip(found["right"], base["right"], strict=True))
+        row["gained"] = sum(pair == ("1", "0") for pair in pairs)
+        row["lost"] = sum(pair == ("0", "1") for pair in pairs)
+    return row
+
+
+def _kept(options: argparse.Namespace, bench: Bench, table: Levers, shipped: Row) -> list[Row]:
+    """Rows of --out of the levers that --only leaves out; they must be of the same measurement."""
+    if not options.out.exists():
+        return []
+    with options.out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rows = [r for r in rows if r.get("lever") in table and r["lever"] not in options.only]
+    base = bench.plain(Setting(options.pose, options.detector))
+    for row in rows:
+        same = {"pose": options.pose, "threads": options.threads}
+        same |= {name: shipped.get(name) for name in COUNTS}
+        setting = table[row["lever"]].get(row["value"])
+        if setting is not None and bench.plain(setting) == base:  # other weights, or another code
+            same |= {name: shipped.get(name) for name in JUDGED}
+        if row["lever"] != "detector":
+            same["detector"] = options.detector
+        for name, now in same.items():
+            if now is not None and row.get(name) and row[name] != str(now):
+                sys.exit(
+                    f"{options.out}: {row['lever']} {row['value']} has {name} {row[name]}, here it "
+                    f"is {now}: leave out --only to measure all of it, or give another --out"
+                )
     return rows
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with replacing(path) as part, part.open("w", newline="") as file:
+def _time(rows: Sequence[Row], bench: Bench, table: Levers) -> None:
+    """Fill in the times, each where it is measured."""
+    settings = {
+        i: bench.plain(table[row["lever"]][row["value"]])
+        for i, row in enumerate(rows)
+        if row["value"] in table[row["lever"]]
+    }
+    of_pose = {i: one for i, one in settings.items() if rows[i]["lever"] not in OUTSIDE}
+    finders = {
+        i: one.detector
+        for i, one in settings.items()
+        if rows[i]["lever"] == "detector" and one.detector != TRUE_BOXES
+    }
+    pose_ms = bench.pose_times(of_pose.values())
+    detector_ms = bench.detector_times(finders.values())
+    for i, row in enumerate(rows):
+        row["ms_per_person"] = round(pose_ms[of_pose[i]], 2) if i in of_pose else ""
+        row["ms_per_photo_detector"] = round(detector_ms[finders[i]], 2) if i in finders else ""
+
+
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
@@ -381,6 +479,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=50, help="repetitions of the timing")
     parser.add_argument("--shared", type=Path, default=shared)
     parser.add_argument("--labels", type=Path, default=ROOT / "work" / "labels")
+    parser.add_argument("--no-teacher", action="store_true", help="its columns stay empty")
     parser.add_argument("--cache", type=Path, default=ROOT / "work" / "keypoints")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "keypoints.csv")
     options = parser.parse_args(arguments)
@@ -389,6 +488,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         if lever not in known:
             parser.error(f"no lever {lever!r}; there are {', '.join(known)}")
     options.only = options.only or known
+    labels = options.labels / "sports18.npz"
+    if not (options.no_teacher or labels.is_file()):
+        parser.error(
+            f"{labels} is not there: python -m training.label makes it; with --no-teacher the "
+            "columns of the teacher stay empty"
+        )
     return options
 
 
@@ -397,27 +502,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(options.threads)
     bench = Bench(options)
     base = Setting(options.pose, options.detector)
-    shipped = bench.measure(base)
-    table: dict[tuple[str, str], dict[str, Any]] = {}
+    table, shipped = levers(base, options.shared), bench.measure(base)
+    rows = _kept(options, bench, table, shipped)
     for lever in options.only:
-        for value, setting in levers(base, options.shared)[lever].items():
+        for value, setting in table[lever].items():
             start = time.perf_counter()
             try:
-                found = bench.measure(setting)
+                row = _row(lever, value, bench.measure(setting), shipped)
             except (NotThisBackend, UnknownNameError):  # the latter: no such decode method
                 _note(f"{lever} {value}: {options.pose} has no such choice")
                 continue
-            table[lever, value] = {
-                **found,
-                "pose": options.pose,
-                "detector": value if lever == "detector" else options.detector,
-                "threads": options.threads,
-            }
-            (row,) = _rows({(lever, value): found}, shipped)
-            shown = {k: row[k] for k in COLUMNS[2:15] if row.get(k) is not None}
+            shown = {name: row[name] for name in COLUMNS[2:] if row.get(name) is not None}
             print(f"{lever} {value}: {shown} ({time.perf_counter() - start:.0f} s)", flush=True)
-            _write(options.out, _rows(table, shipped))
-    print(f"{options.out}: {len(table)} settings")
+            rows.append(
+                row
+                | {
+                    "pose": options.pose,
+                    "detector": value if lever == "detector" else options.detector,
+                    "threads": options.threads,
+                }
+            )
+    rows.sort(key=lambda row: list(table).index(row["lever"]))
+    _time(rows, bench, table)
+    _write(options.out, rows)
+    print(f"{options.out}: {len(rows)} settings")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ import csv
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
+CARD = ROOT / "src" / "keyact" / "weights" / "fastpose_m.md"
 
 
 def main() -> None:
@@ -64,13 +66,16 @@ def accuracy() -> str:
     penn = _json("penn_tcn.json")["test"]
     test, val = sports["test"], sports["val"]
     held_out, flipped = pose["held-out crops"], pose["held-out crops, flip test"]
-    human = _keypoint_row()
+    human = _row("keypoints.csv", lever="flip", value="off")
     strangers = {row["set"]: row for row in _csv("strangers.csv")}
     found = people["teacher >= .5, area > 64x64"]
     unsure = people["teacher >= .3, area > 64x64"]
     crowd = people["photos with 5+ people, area > 64x64"]
-    with_points, without = (_ablation(f"photo + person{end}") for end in (" + key points", ""))
-    return _table(
+    with_points, without = (
+        _row("keypoint_ablation.csv", branches=f"photo + person{end}")
+        for end in (" + key points", "")
+    )
+    table = _table(
         ("what", "on", "figure"),
         [
             ("action, top-1", f"sports18 test, {test['photos']:,} photos", _share(test["top1"])),
@@ -98,7 +103,8 @@ def accuracy() -> str:
              human["oks_true_boxes"]),
             ("key points, mean OKS, own boxes", "the same", human["oks_detector"]),
             ("key points, PCK@0.1 against the teacher (flip test)",
-             f"{held_out['crops']:,} held-out crops",
+             f"{held_out['crops']:,} crops of val, which weights, decoding and margin were chosen "
+             "on",
              f"{_share(held_out['pck@0.1'])} ({_share(flipped['pck@0.1'])})"),
             ("people, recall / precision against the teacher",
              f"{people['held-out photos']:,} held-out photos, boxes over 64 × 64 px of which the "
@@ -110,6 +116,24 @@ def accuracy() -> str:
              f"{_share(crowd['recall'])} / {_share(crowd['precision'])}"),
         ],
     )  # fmt: skip
+    return f"{table}\n\n{_reservation()}"
+
+
+def _reservation() -> str:
+    """What the figures of the key points were not kept from."""
+    was, now = (_row("keypoints.csv", lever="margin", value=m) for m in ("1.25", "1.2"))
+    found = re.search(r"(\.\d+ ± \.\d+)\s+above\s+1\.25", CARD.read_text("utf-8"))
+    if found is None:
+        raise SystemExit(f"{CARD}: does not say how far the margin 1.2 is above 1.25")
+    text = (
+        "The 12 people are not wholly untouched: they had been measured once, and 1.2 had been "
+        "better on them, before FastPose-M's margin round the box was changed from 1.25 to 1.2 "
+        f"(OKS with true boxes now: {was['oks_true_boxes']} and {now['oks_true_boxes']}). On the "
+        f"held-out crops 1.2 gains {found[1]} of OKS, so they hardly tell the two apart. The key "
+        "points have no test split: the held-out crops are of val, on which weights, decoding and "
+        "margin were chosen."
+    )
+    return textwrap.fill(text, 100)
 
 
 def speed() -> str:
@@ -118,15 +142,16 @@ def speed() -> str:
     return f"{table}\n\n{rows[0]['setting']}."
 
 
-def _keypoint_row() -> dict[str, str]:
-    """The shipped setting among the levers of the key points."""
-    rows = _csv("keypoints.csv")
-    return next(row for row in rows if row["lever"] == "flip" and row["value"] == "off")
-
-
-def _ablation(branches: str) -> dict[str, str]:
-    """One row of what training/keypoint_fusion/frozen.py compares."""
-    return next(r for r in _csv("keypoint_ablation.csv") if r["branches"] == branches)
+def _row(name: str, **where: str) -> dict[str, str]:
+    """The one row of a table that has these values."""
+    rows = [r for r in _csv(name) if all(r.get(column) == v for column, v in where.items())]
+    if len(rows) != 1:
+        asked = " and ".join(f"{column} {value!r}" for column, value in where.items())
+        raise SystemExit(
+            f"results/{name}: {len(rows)} rows with {asked} where one is needed; CONTRIBUTING.md "
+            "has the command that makes the whole file"
+        )
+    return rows[0]
 
 
 def _mean(row: dict[str, str]) -> str:

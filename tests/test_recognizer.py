@@ -13,6 +13,7 @@ from PIL import Image
 import keyact
 from keyact.errors import InputError, UnknownNameError
 from keyact.layouts import get_layout
+from keyact.pose.precomputed import GivenPeople
 from keyact.recognizer import Frame, Recognizer
 from keyact.results import UNKNOWN, FrameResult
 
@@ -172,14 +173,19 @@ def test_given_people_are_not_capped_unless_it_is_asked_for(
 
 def test_tracks_that_a_pose_backend_knows_are_kept_in_photos(photo: NDArray[np.uint8]) -> None:
     class Tracked(Pose):
-        def tracked(
-            self, image: NDArray[np.uint8], boxes: NDArray[np.float32]
-        ) -> tuple[NDArray[np.float32], list[int | None]]:
-            return self(image, boxes), [4, None, 2]
+        def people(
+            self,
+            image: NDArray[np.uint8],
+            boxes: NDArray[np.float32],
+            box_scores: NDArray[np.float32],
+        ) -> GivenPeople:
+            kept = np.arange(len(boxes))
+            return GivenPeople(self(image, boxes), kept, np.array([3.0, 2, 1]), [4, None, 2])
 
     known = recognizer(pose=Tracked())
     tracks = {person.box: person.track_id for person in known(photo).people}
     assert tracks == dict(zip(map(tuple, BOXES.tolist()), (4, None, 2), strict=True))
+    assert [person.score for person in known(photo).people] == [3, 2, 1]
     # Who is who in a video is the tracker's to say.
     assert {person.track_id for person in known(photo, timestamp=0.0).people} == {None}
 

@@ -25,6 +25,7 @@ from keyact.errors import InputError
 from keyact.layouts import convert
 from keyact.media.image import ImageSource, load_image, source_name
 from keyact.pose.nms import nms_for
+from keyact.pose.precomputed import GivenPeople
 from keyact.pose.score import pose_score
 from keyact.prefetch import prefetch
 from keyact.results import UNKNOWN, Action, FrameResult, Person
@@ -322,10 +323,8 @@ class Recognizer:
         detect_ms = _milliseconds(start)
 
         start = time.perf_counter()
-        poses, tracks = self._poses(frame, image, boxes)
-        keypoints, kept = nms_for(self._pose)(poses, box_scores, boxes)
+        keypoints, kept, scores, tracks = self._people(frame, image, boxes, box_scores)
         boxes, box_scores = boxes[kept], box_scores[kept]
-        scores = pose_score(keypoints, box_scores)
         body = convert(keypoints, self._pose.layout, "coco17")
         pose_ms = _milliseconds(start)
 
@@ -353,7 +352,7 @@ class Recognizer:
                     score=float(scores[i]),
                     layout=self._pose.layout,
                     keypoints=keypoints[i],
-                    track_id=tracks[kept[i]],
+                    track_id=tracks[i],
                     action=self._name(ranked[i]),
                     actions=ranked[i],
                     posture=postures[i],
@@ -370,14 +369,27 @@ class Recognizer:
             model=self._model.name,
         )
 
-    def _poses(
-        self, frame: Frame, image: NDArray[np.uint8], boxes: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], list[int | None]]:
-        """Poses, and the tracks of a backend that knows them; in videos a tracker gives those."""
-        tracked = getattr(self._pose, "tracked", None)
-        if tracked is None or frame.timestamp is not None:
-            return self._pose(image, boxes), [None] * len(boxes)
-        return cast("tuple[NDArray[np.float32], list[int | None]]", tracked(image, boxes))
+    def _people(
+        self,
+        frame: Frame,
+        image: NDArray[np.uint8],
+        boxes: NDArray[np.float32],
+        box_scores: NDArray[np.float32],
+    ) -> GivenPeople:
+        """Who is in the boxes, each once; a backend of another program's people knows more of them.
+
+        In videos a tracker numbers them.
+        """
+        given = getattr(self._pose, "people", None)
+        if given is None:
+            poses = self._pose(image, boxes)
+            keypoints, kept = nms_for(self._pose)(poses, box_scores, boxes)
+            scores = pose_score(keypoints, box_scores[kept]).astype(np.float64)
+            return GivenPeople(keypoints, kept, scores, [None] * len(kept))
+        found = cast(GivenPeople, given(image, boxes, box_scores))
+        if frame.timestamp is None:
+            return found
+        return found._replace(track_ids=[None] * len(found.kept))
 
     def _rank(self, probabilities: NDArray[np.float32]) -> tuple[Action, ...]:
         best = np.argsort(-probabilities, kind="stable")[: self.top_k]

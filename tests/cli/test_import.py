@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
+import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keyact.cli import import_
+from keyact.cli import import_, problems
 from keyact.formats import read
 from keyact.formats.cache import KeypointCache
 from keyact.media import load_image
@@ -94,12 +96,15 @@ def test_a_photo_is_found_whatever_its_name(invoke: Invoke, photos: Path, tmp_pa
 @pytest.mark.parametrize(
     ("image", "complaint"),
     [
-        ("none.png", "no such photo"),
+        ("none.png", "entry 0: 'none.png': no such photo in photos; people left out: 2"),
+        ("none.png", "--images names the folder"),
         ("../photos/one.png", "no such photo"),
         ("../../../../../../../../etc/passwd", "no such photo"),
         ("photos/one.png", "no such photo"),
         ("c/same.png", "no such photo"),
-        ("same.png", "several photos"),
+        ("same.png", "entry 0: 'same.png' is the name of several photos"),
+        ("same.png", "with --images on that folder, and join the caches: cat a.jsonl b.jsonl"),
+        ("42", "no such photo"),  # a name: only COCO's numbers end the names of photos
         ("same", "several photos"),
         (43, "no such photo"),
         ("one.png\u0000", "characters that no file name has"),
@@ -131,6 +136,7 @@ def test_an_absolute_name_is_not_opened(invoke: Invoke, photos: Path, tmp_path: 
         ([entry("none.png")], "no such photo"),
         ([entry(keypoints=[1])], "entry 0"),
         ([], "no people to import"),
+        (5, "r.json: expected a list, found a number"),
     ],
 )
 def test_nothing_usable_leaves_the_old_cache(
@@ -143,6 +149,11 @@ def test_nothing_usable_leaves_the_old_cache(
     assert complaint in done.stderr and "cache.jsonl is left as it was" in done.stderr
     assert (tmp_path / "cache.jsonl").read_text() == "old"
     assert not left_behind(tmp_path)
+    (tmp_path / "cache.jsonl").unlink()
+    assert (
+        "cache.jsonl is not made"
+        in invoke("import", "alphapose", "r.json", "--images", "photos").stderr
+    )
 
 
 def test_damaged_files_and_photos_are_left_out(
@@ -231,8 +242,9 @@ def test_a_photo_that_is_not_in_the_cache_says_what_to_type(
         (["alphapose", "r.json", "--images", "photos", "--layout", "halpe26"], 1, "has 26"),
         (["alphapose", "r.json", "--images", "photos", "--out", "r.json"], 2, "overwrite"),
         (["alphapose", "r.json", "--images", "photos", "--annotations", "r.json"], 2, "for coco"),
+        (["alphapose", "r.json", "--images", "photos", "--problems", "r.json"], 2, "overwrite"),
+        (["alphapose", "r.json", "--images", "photos", "--problems", "cache.jsonl"], 2, "overwr"),
         (["mmpose", "video.json", "--images", "photos"], 1, "only photos are imported"),
-        (["alphapose", "mixed.json", "--images", "photos"], 1, "people of coco17 and of halpe26"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -241,7 +253,6 @@ def test_wrong_options(
 ) -> None:
     save(tmp_path / "r.json", [entry()])
     save(tmp_path / "video.json", [{"frame_id": 0, "instances": []}])
-    save(tmp_path / "mixed.json", [entry(), entry(keypoints=[1.0, 1.0, 1.0] * 26)])
     (tmp_path / "empty").mkdir()
     done = invoke("import", *arguments)
     assert done.exit_code == status
@@ -249,11 +260,118 @@ def test_wrong_options(
     assert not (tmp_path / "cache.jsonl").exists()
 
 
-def test_long_lists_of_problems_are_counted(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
-    save(tmp_path / "r.json", [entry(), *[None] * 30])
+def test_the_layout_is_that_of_the_first_good_entry(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    other = entry(keypoints=[1.0, 1.0, 1.0] * 26)
+    save(tmp_path / "r.json", [None, entry(), other, entry(42)])
     done = invoke("import", "alphapose", "r.json", "--images", "photos")
-    assert done.exit_code == 1 and "and 10 more problems" in done.stderr
-    assert len(done.stderr.splitlines()) == import_.MAX_SHOWN + 1
+    assert done.exit_code == 1 and "2 photos, 2 people, coco17" in done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if "entry 2: " in line]
+    assert "is halpe26, but the first entry's coco17" in line and "--layout halpe26" in line
+    done = invoke("import", "alphapose", "r.json", "--images", "photos", "--layout", "halpe26")
+    assert done.exit_code == 1 and "1 photos, 1 people, halpe26" in done.stdout
+    # The files of a folder are of one layout, too.
+    save(tmp_path / "sep" / "000042.json", [other])
+    save(tmp_path / "sep" / "one.json", [entry()])
+    done = invoke("import", "alphapose", "sep", "--images", "photos")
+    assert "sep/one.json: entry 0: " in done.stderr and "1 people, halpe26" in done.stdout
+
+
+def test_every_problem_is_listed_and_some_of_each_kind_printed(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    missing = [entry(f"none{number}.png") for number in range(30)]
+    save(tmp_path / "r.json", [entry(), *missing, *[None] * 25, entry(keypoints=[1])])
+    options = ("import", "alphapose", "r.json", "--images", "photos")
+    done = invoke(*options)
+    told = done.stderr.splitlines()
+    assert done.exit_code == 1 and len(told) == 2 * problems.MAX_SHOWN + 2
+    assert "... and 6 more problems with entries; --problems FILE writes all" in told[-2]
+    assert "... and 10 more problems with photos; --problems FILE writes all" in told[-1]
+    assert "entry 31: " in told[0]
+    done = invoke(*options, "--problems", "out/p.txt")
+    assert "more problems with photos; out/p.txt has all" in done.stderr
+    listed = (tmp_path / "out" / "p.txt").read_text("utf-8").splitlines()
+    assert len(listed) == 56 and "entry 56: " in listed[25] and "'none29.png'" in listed[-1]
+    # The list matters most when nothing is left.
+    save(tmp_path / "r.json", [None])
+    done = invoke(*options, "--problems", "out/p.txt", "--out", "other.jsonl")
+    assert done.exit_code == 1 and not (tmp_path / "other.jsonl").exists()
+    assert "entry 0: " in (tmp_path / "out" / "p.txt").read_text("utf-8")
+    save(tmp_path / "r.json", [entry()])
+    assert invoke(*options, "--problems", "out/p.txt").exit_code == 0
+    assert (tmp_path / "out" / "p.txt").read_text("utf-8") == ""
+
+
+def test_caches_of_folders_that_share_names_are_joined(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    for number, folder in enumerate("ab"):
+        save(tmp_path / f"{folder}.json", [entry("same.png", score=2.0 + number)])
+        options = ("--images", f"photos/{folder}", "--out", f"{folder}.jsonl")
+        assert invoke("import", "alphapose", f"{folder}.json", *options).exit_code == 0
+    joined = (tmp_path / "a.jsonl").read_bytes() + (tmp_path / "b.jsonl").read_bytes()
+    (tmp_path / "all.jsonl").write_bytes(joined)
+    cache = "precomputed:all.jsonl"
+    options = ("photos/a", "photos/b", "--detector", cache, "--pose", cache)
+    done = invoke("pose", *options, "--json", "r.jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert [line.people[0].score for line in lines(tmp_path / "r.jsonl")] == [2, 3]
+
+
+@pytest.mark.parametrize("spelling", ["NFC", "NFD"])
+def test_accents_are_one_letter_or_two(
+    invoke: Invoke, photos: Path, tmp_path: Path, spelling: Any
+) -> None:
+    other = "NFD" if spelling == "NFC" else "NFC"
+    (photos / "one.png").rename(photos / unicodedata.normalize(spelling, "café.png"))
+    for name in ("café.png", "café", "photos/café.png"):
+        save(tmp_path / "r.json", [entry(unicodedata.normalize(other, name))])
+        done = invoke("import", "alphapose", "r.json", "--images", ".")
+        assert done.exit_code == 0, done.stderr
+
+
+def test_a_number_in_a_file_name_is_no_coco_id(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    body = {"version": "AlphaPose v0.3", "people": [{"pose_keypoints_2d": [9.0, 9.0, 1.0] * 18}]}
+    save(tmp_path / "sep-json" / "42.json", body)
+    done = invoke("import", "alphapose", "sep-json", "--images", "photos")
+    assert done.exit_code == 1 and "'42': no such photo" in done.stderr
+
+
+def test_two_photos_of_a_stem_are_several(invoke: Invoke, photos: Path, tmp_path: Path) -> None:
+    landmarks = [{"x": 0.5, "y": 0.25, "z": 0, "visibility": 1}] * 33
+    save(tmp_path / "mp" / "same.json", [landmarks, landmarks])
+    done = invoke("import", "mediapipe", "mp", "--images", "photos")
+    assert "'same' is the name of several photos in photos); people left out: 2" in done.stderr
+
+
+def test_a_head_in_the_place_of_the_neck_is_said_once(
+    invoke: Invoke, photos: Path, tmp_path: Path
+) -> None:
+    points = [[40, 30, 1], [40, 20, 1], [30, 50, 1], *[[40, 60, 1]] * 2, [50, 50, 1]]
+    points += [[40, 70, 1]] * 12
+    for number, wrong in ((20, True), (50, False)):  # the top of the head; AlphaPose's own mean
+        points[1] = [40, number, 1]
+        flat = [float(value) for row in points for value in row]
+        photo = {"version": "AlphaPose v0.3", "bodies": [{"joints": flat}, {"joints": flat}]}
+        save(tmp_path / "r.json", {"one.png": photo, "000042.png": photo})
+        done = invoke("import", "alphapose", "r.json", "--images", "photos")
+        assert done.exit_code == 0
+        assert ("4 of 4 people have a neck beyond the nose" in done.stderr) is wrong
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a full disk to write to")
+def test_a_full_disk_for_temporary_files(
+    invoke: Invoke, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "r.json", [entry()])
+    monkeypatch.setattr(import_.tempfile, "TemporaryFile", partial(open, "/dev/full", "wb"))
+    done = invoke("import", "alphapose", "r.json", "--images", "photos")
+    assert done.exit_code == 1 and "set TMPDIR to a folder with more room" in done.stderr
+    assert not (tmp_path / "cache.jsonl").exists()
 
 
 def test_more_people_than_a_photo_may_have(
@@ -301,7 +419,12 @@ def test_people_come_back_as_they_were_imported(
         )
         for number in range(65)
     ]  # fmt: skip
-    save(tmp_path / "there.json", crowd)
+    # Scores by another formula, and twins who differ in their number, score or box alone.
+    crowd += [entry(score=0.1), entry(score=0.2), entry(score=9.5)]
+    crowd += [entry(score=9.6, idx=200), entry(score=9.7, idx=200), entry(score=9.8, idx=200)]
+    crowd += [entry(score=9.9, idx=201, box=[41, 20, 50, 60]), entry(score=9.95, idx=201)]
+    crowd = [*crowd[65:67], *crowd[:65], *crowd[67:]]
+    save(tmp_path / "there.json", [*crowd, crowd[-1]])  # an exact copy is one person
     done = invoke("import", "alphapose", "there.json", "--images", "photos")
     assert done.exit_code == 0, done.stderr
     cache = "precomputed:cache.jsonl"
@@ -313,6 +436,9 @@ def test_people_come_back_as_they_were_imported(
         {key: value for key, value in person.items() if value is not None} for person in crowd
     ]
     assert sorted(back, key=lambda person: person["score"]) == wanted
+    assert [person["score"] for person in back] == sorted(
+        (person["score"] for person in back), reverse=True
+    )
     done = invoke(*options, "--save-alphapose", "few.json", "--max-people", 7)
     assert done.exit_code == 0, done.stderr
     assert len(json.loads((tmp_path / "few.json").read_text())) == 7

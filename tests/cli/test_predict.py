@@ -166,6 +166,12 @@ def test_a_timeline_is_written_for_videos_alone(
         assert done.exit_code == 2 and f"{option[0]} follows people" in done.stderr
 
 
+def test_a_form_of_alphapose_needs_a_file_to_write(invoke: Invoke, photo: Path) -> None:
+    done = invoke("predict", photo, *TINY, "--alphapose-format", "open")
+    assert done.exit_code == 2
+    assert "name it with --save-alphapose" in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_an_output_never_takes_the_place_of_what_is_read(
     invoke: Invoke, photo: Path, tmp_path: Path
 ) -> None:

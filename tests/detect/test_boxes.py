@@ -119,7 +119,7 @@ def test_of_two_copies_the_one_with_boxes_counts(tmp_path: Path) -> None:
         ([{"image_id": "a.png", "keypoints": []}], "keyact import alphapose"),
         ([{"bbox": [0, 0, 9, 9]}], "entry 0: image_id"),
         (["a.png"], "entry 0: not an object"),
-        (7, "not JSON: expected '\\['"),
+        (7, "expected a list, found a number"),
         ({"a.png": [[0, 0, 9, 9]] * 1001}, "more than 1000 boxes"),
     ],
     ids=str,

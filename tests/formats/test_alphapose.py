@@ -222,6 +222,15 @@ def test_scores_above_one_count_as_one(tmp_path: Path) -> None:
     assert person.box == (1, 2, 1, 2)
 
 
+def test_poseflow_files_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    people = [{"keypoints": FLAT, "scores": 1.5, "idx": number} for number in (3, 4)]
+    path.write_text(json.dumps({"b.jpg": people, "a.jpg": []}))
+    first, second = back(path)
+    assert (first.image, second.image, second.people) == ("b.jpg", "a.jpg", ())
+    assert [(person.track_id, person.score) for person in first.people] == [(3, 1.5), (4, 1.5)]
+
+
 def test_photos_are_joined_while_their_entries_follow_each_other(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps([entry(image_id=name) for name in ("a", "a", 7, "a")]))
@@ -235,7 +244,9 @@ def test_photos_are_joined_while_their_entries_follow_each_other(tmp_path: Path)
     [
         ({"a.jpg": {"version": "x"}}, "'a.jpg': has neither people nor bodies"),
         ({"a.jpg": {"people": 3}}, "people is not a list"),
-        ({"a.jpg": []}, "not an object with people or bodies"),
+        ({"a.jpg": 5}, "not an object with people or bodies, nor a list of people"),
+        ({"a.jpg": [{"keypoints": [1]}]}, "'a.jpg', person 0: keypoints has 1 numbers"),
+        ({"a.jpg": [5]}, "'a.jpg', person 0: not an object with keypoints"),
         ({"a.jpg": {"people": [{"pose_keypoints_2d": FLAT}]}}, "person 0: 17 joints"),
         ({"version": "x", "bodies": [{}]}, "person 0: joints is not a list"),
     ],

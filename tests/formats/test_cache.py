@@ -63,11 +63,20 @@ def test_people_are_found_by_pixels_best_first_and_cut_to_the_photo(tmp_path: Pa
     found = cache(photo(1))
     assert found.boxes.tolist() == [[30, 10, 60, 40], [59, 39, 60, 40], [0, 5, 10, 15]]
     assert found.scores.tolist() == [0.75, 0.5, 0.25]
+    assert found.pose_scores.tolist() == [1, 1, 1]
     assert found.keypoints[:, 0, 0].tolist() == [30, 500, -20]
     empty = cache(photo(2))
     assert empty.boxes.shape == (0, 4) and empty.keypoints.shape == (0, 17, 3)
     with pytest.raises(InputError, match=r"c\.jsonl: has no photo of these .* keyact import"):
         cache(photo(3))
+
+
+def test_of_exact_copies_there_is_one(tmp_path: Path) -> None:
+    one = person((0, 0, 20, 20), 0.5)
+    people = [one, one, *(one.model_copy(update=u) for u in ({"track_id": 3}, {"score": 1.5}))]
+    cache = KeypointCache(save(tmp_path / "c.jsonl", line(photo(1), *people)))
+    assert cache(photo(1)).track_ids == (None, 3, None)
+    assert cache(photo(1)).pose_scores.tolist() == [1, 1, 1.5]
 
 
 def test_the_first_of_two_names_of_a_photo_counts(tmp_path: Path) -> None:

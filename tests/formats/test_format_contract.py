@@ -186,6 +186,9 @@ def test_people_of_a_photo_come_together_in_their_order(tmp_path: Path, name: st
     (photo,), problems = listed(name, path)
     assert [person.keypoints[0, 0] for person in photo.people] == [10.5, 15.5, 20.5]
     assert not problems
+    assert [place.startswith(f"{path}: ") for place in photo.places] == [True] * 3
+    assert [place[-1] for place in photo.places] == ["0", "1", "2"]
+    assert photo.numbered is photo.image.isdecimal()
     assert listed(name, path) == ([photo], [])  # and again
 
 
@@ -218,16 +221,27 @@ def test_a_bad_entry_is_reported_by_index_and_the_rest_kept(
         list(read(name, path))
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1e300", "9" * 400])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e300", "9" * 400])
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_that_are_no_place_are_reported(tmp_path: Path, name: str, number: str) -> None:
+def test_a_joint_that_is_no_place_was_not_seen(tmp_path: Path, name: str, number: str) -> None:
     x = "0.0525" if FORMATS[name].needs_size else "10.5"
     bad = json.loads(json.dumps(body(name)).replace(x, '"@"', 1))
     path = save(tmp_path, name, [body(name), bad, body(name, 5)])
     path.write_text(path.read_text().replace('"@"', number))
     photos, problems = listed(name, path)
-    assert [person.keypoints[0, 0] for person in people(photos)] == [10.5, 15.5]
     assert len(problems) == 1 and " 1: " in problems[0]
+    first, *spoilt, last = people(photos)
+    assert (first.keypoints[0, 0], last.keypoints[0, 0]) == (10.5, 15.5)
+    assert bool(spoilt) is not number.startswith("9")  # that is no float at all
+    for person in spoilt:
+        assert (
+            f"not seen, their numbers are not finite: 0 ({get_layout(person.layout).joints[0]})"
+            in problems[0]
+        )
+        assert person.keypoints[0].tolist() == [0, 0, 0]
+        np.testing.assert_array_equal(person.keypoints[1:], first.keypoints[1:])
+    with pytest.raises(InputError, match=" 1: "):  # strict without a report
+        list(read(name, path))
 
 
 @pytest.mark.parametrize("entry", [None, 5, "x", [], {}, [[]], {"people": 1}], ids=str)
@@ -254,6 +268,8 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, name: str, text: st
     with pytest.raises(InputError, match=r"other\.json") as caught:
         list(read(name, path))
     assert "\n" not in str(caught.value)
+    valid = text in ("5", '"people"')  # another thing, but JSON
+    assert ("not JSON" in str(caught.value)) <= (not valid)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -101,12 +101,20 @@ def test_coco_results_take_names_and_sizes_from_annotations(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "image", [{"file_name": "x"}, {"id": 1}, {"id": 1, "file_name": "x", "width": -1}, 3], ids=str
+    ("image", "reason"),
+    [
+        ({"file_name": "x"}, "id is missing"),
+        ({"id": 1}, "file_name is missing"),
+        ({"id": 1, "file_name": 1.5}, "file_name is neither"),
+        ({"id": 1, "file_name": "x", "width": -1}, "width"),
+        (3, "not an object"),
+    ],
+    ids=str,
 )
-def test_bad_coco_images(tmp_path: Path, image: object) -> None:
+def test_bad_coco_images(tmp_path: Path, image: object, reason: str) -> None:
     path = save(tmp_path / "a.json", {"images": [image], "annotations": []})
     _, problems = listed("coco-annotations", path)
-    assert len(problems) == 1 and "image 0: " in problems[0]
+    assert len(problems) == 1 and f"image 0: {reason}" in problems[0]
 
 
 def test_openpose_without_people_tracks_or_new_keys(tmp_path: Path) -> None:
@@ -143,12 +151,58 @@ def test_mediapipe_results_as_json(tmp_path: Path, content: dict[str, Any], peop
         assert person.keypoints[0].tolist() == [100, 25, np.float32(0.9)]
 
 
-@pytest.mark.parametrize("missing", ["x", "y", "visibility"])
+ROWS = [[0.5, 0.25, 0, 0.9]] * 33
+
+
+@pytest.mark.parametrize(
+    ("content", "people", "score"),
+    [
+        (LANDMARKS, 1, 0.9),
+        ([LANDMARKS, LANDMARKS], 2, 0.9),
+        ([{"landmark": LANDMARKS}], 1, 0.9),
+        (ROWS, 1, 0.9),
+        ([ROWS, ROWS], 2, 0.9),
+        ({"landmarks": ROWS}, 1, 0.9),
+        ([[0.5, 0.25, 0]] * 33, 1, 1),
+        ([[0.5, 0.25, 0, 0.9, 0.2]] * 33, 1, 0.9),
+        ([{"x": 0.5, "y": 0.25, "presence": 0.3}] * 33, 1, 0.3),
+        ([{"x": 0.5, "y": 0.25, "visibility": None, "presence": None}] * 33, 1, 1),
+        ([], 0, 1),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_mediapipe_lists_and_landmarks_as_people_write_them(
+    tmp_path: Path, content: Any, people: int, score: float
+) -> None:
+    path = save(tmp_path / "a.json", content)
+    (photo,), problems = listed("mediapipe", path, size_of=lambda image: (200, 100))
+    assert not problems and len(photo.people) == people
+    for person in photo.people:
+        np.testing.assert_allclose(person.keypoints, [[100, 25, score]] * 33, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ([{**LANDMARKS[0], "x": 120.5}] * 33, "coordinates up to 120.5, but x and y are fractions"),
+        ([{"pose_landmarks": [LANDMARKS]}] * 2, "a list of results, but a file is of one photo"),
+        ([[0.5, 0.25]] * 33, "landmark 0 is neither an object"),
+        ([[0.5, 0.25, "x", 1]] * 32 + [[0.5, "y", 0, 1]], "landmark 32 is not a list of numbers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_mediapipe_files_of_something_else(tmp_path: Path, content: Any, reason: str) -> None:
+    path = save(tmp_path / "a.json", content)
+    _, problems = listed("mediapipe", path, size_of=lambda image: (200, 100))
+    assert len(problems) == 1 and reason in problems[0]
+
+
+@pytest.mark.parametrize("missing", ["x", "y"])
 def test_mediapipe_landmarks_are_whole(tmp_path: Path, missing: str) -> None:
     landmark = {key: value for key, value in LANDMARKS[0].items() if key != missing}
     content = {"landmark": [*LANDMARKS[1:], landmark], "width": 5, "height": 5}
     _, problems = listed("mediapipe", save(tmp_path / "a.json", content))
-    assert len(problems) == 1 and f"{missing} of landmark 32 is not a number" in problems[0]
+    assert len(problems) == 1 and "of landmark 32 is not" in problems[0]
 
 
 INSTANCE = {

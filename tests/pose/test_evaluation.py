@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from keyact import pose
 from keyact.errors import InputError
@@ -174,6 +176,52 @@ def test_areas_may_be_missing(make: Any) -> None:
     assert make(person)[0].areas.tolist() == pytest.approx([AREA_OF_BOX * 80 * 100])
 
 
+def test_photos_that_cannot_be_used_are_left_out_for_everyone(make: Any, tmp_path: Path) -> None:
+    photos = make(annotation(), annotation(2))
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:-40])
+    told: dict[AnnotatedPhoto, InputError] = {}
+    report = evaluate(Fixed(), photos, on_photo_error=told.__setitem__)
+    assert (report.photos, report.people, report.ap) == (1, 1, pytest.approx(1))
+    assert list(told) == [photos[1]] and "2.png: the photo is damaged" in str(told[photos[1]])
+    with pytest.raises(InputError, match="damaged"):
+        evaluate(Fixed(), photos)
+
+    class Refuses(Boxes):
+        def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            raise InputError("no boxes of this photo")
+
+    told.clear()
+    report = evaluate(Fixed(), photos[:1], Refuses(), on_photo_error=told.__setitem__)
+    assert report.photos == 0 and list(told) == photos[:1]
+
+
+@pytest.mark.parametrize(
+    ("annotated", "orientation", "complaint"),
+    [
+        ((300, 120), 1, None),
+        (None, 6, None),
+        ((120, 300), 6, None),  # as photo programs show it
+        ((300, 120), 3, None),  # upside down: sizes cannot tell
+        ((300, 120), 6, "is 120 x 300 pixels, but was annotated at 300 x 120, before its EXIF"),
+        ((120, 300), 1, "is 300 x 120 pixels, but was annotated at 120 x 300: give the photo"),
+        ((600, 240), 1, "is 300 x 120 pixels, but was annotated at 600 x 240: give the photo"),
+    ],
+)
+def test_a_photo_has_the_size_that_was_annotated(
+    make: Any, tmp_path: Path, annotated: Any, orientation: int, complaint: str | None
+) -> None:
+    (photo, _) = make(annotation())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(photo.path).save(tmp_path / "turned.jpg", exif=exif)
+    photo = replace(photo, path=tmp_path / "turned.jpg", size=annotated)
+    if complaint is None:
+        assert evaluate(Fixed(), [photo]).photos == 1
+    else:
+        with pytest.raises(InputError, match=f"turned.jpg: {complaint}"):
+            evaluate(Fixed(), [photo])
+
+
 def test_rows_are_flat_and_alike(make: Any) -> None:
     photos = make(annotation())
     rows = [evaluate(Fixed(), photos).row(), evaluate(Fixed(), photos, Boxes()).row()]
@@ -203,7 +251,7 @@ def test_similarity_of_a_distance() -> None:
         ({"area": "large"}, "annotation 0: area"),
         ({"image_id": None}, "annotation 0: image_id"),
         ({"keypoints": [0] * 51}, "has a person with key points"),
-        ({"category_id": 2}, "has a person with key points"),
+        ({"category_id": 2}, "no annotation has category_id 1"),
     ],
     ids=str,
 )

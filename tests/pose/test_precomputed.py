@@ -117,6 +117,37 @@ def test_people_in_one_box_stay_who_they_are(tmp_path: Path) -> None:
     merged, kept = backend.suppress(backend(PHOTO, boxes), np.full(5, 0.5), boxes)  # type: ignore[attr-defined]
     assert sorted(kept.tolist()) == [0, 3, 4]
     assert sorted(merged[:, 0, 0].tolist()) == [0, 0, 10]
+    known = backend.people(PHOTO, boxes, np.full(5, 0.5))  # type: ignore[attr-defined]
+    assert known.kept.tolist() == [0, 3, 4] and known.scores.tolist() == [1, 0.5, 0.5]
+    assert known.keypoints[:, 0, 0].tolist() == [10, 0, 0]
+
+
+def test_people_keep_the_score_and_number_they_came_with(tmp_path: Path) -> None:
+    """And twins, equal but for these, are two: also for callers who ask for key points alone."""
+    points = np.column_stack([np.linspace(10, 50, 17), np.full(17, 40.0), np.ones(17)])
+    people = [
+        Person(
+            box=(10, 10, 60, 90), box_score=0.5, score=score, layout="coco17", keypoints=points,
+            track_id=track,
+        )
+        for score, track in ((0.8, 1), (9.5, 1), (0.8001, 2), (0.8, 1))
+    ]  # fmt: skip
+    result = FrameResult(
+        source="photo.jpg", width=200, height=100, image_only=False, people=tuple(people),
+        timings_ms={}, model=model_name("alphapose", pixel_hash(PHOTO)),
+    )  # fmt: skip
+    path = tmp_path / "c.jsonl"
+    path.write_text(result.to_json() + "\n", "utf-8")
+    source = f"precomputed:{path}"
+    recognizer = Recognizer(Counts(), source, source)
+    found = [(person.score, person.track_id) for person in recognizer(PHOTO).people]
+    assert found == [(9.5, 1), (0.8001, 2), (0.8, 1)]
+    found = [(p.score, p.track_id) for p in recognizer(PHOTO, timestamp=0.0).people]
+    assert found == [(9.5, None), (0.8001, None), (0.8, None)]  # in videos the tracker numbers
+    boxes, scores = detect.load(source)(PHOTO)
+    backend = pose.load(source)
+    merged = backend.suppress(backend(PHOTO, boxes), scores, boxes)  # type: ignore[attr-defined]
+    assert len(merged.kept) == 3
 
 
 def test_detector_contract(case: tuple[str, str, int]) -> None:

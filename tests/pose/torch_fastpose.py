@@ -34,7 +34,10 @@ def fastpose(architecture: Architecture) -> Any:
             out = 4 * width
             self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
             self.bn1 = nn.BatchNorm2d(width)
-            self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+            self.conv2: Any = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+            if stride > 1 and architecture.unshuffle:
+                halved = nn.Conv2d(4 * width, width, 3, 1, 1, bias=False)
+                self.conv2 = nn.Sequential(nn.PixelUnshuffle(2), halved)
             self.bn2 = nn.BatchNorm2d(width)
             self.conv3 = nn.Conv2d(width, out, 1, bias=False)
             self.bn3 = nn.BatchNorm2d(out)
@@ -88,19 +91,36 @@ def fastpose(architecture: Architecture) -> Any:
         def forward(self, x: Any) -> Any:
             return self.shuffle(torch.relu(self.bn(self.conv(x))))
 
+    def stage(channels: int, out: int, convolutions: int) -> Any:
+        """Of FastPose_DUC."""
+        parts: list[Any] = [nn.PixelShuffle(2)]
+        width = channels // 4
+        for i in range(convolutions):
+            to = out if i == convolutions - 1 else width
+            parts += [nn.Conv2d(width, to, 3, 1, 1, bias=False), nn.BatchNorm2d(to), nn.ReLU()]
+        return nn.Sequential(*parts)
+
     class FastPose(nn.Module):
+        duc3: Any
+
         def __init__(self) -> None:
             super().__init__()
             self.preact = Backbone()
-            self.suffle1 = nn.PixelShuffle(2)  # spelt so by AlphaPose
-            self.duc1 = Upsampling(512, 256)
-            self.duc2 = Upsampling(256, architecture.conv_dim)
+            if architecture.duc:
+                for i, count in enumerate(architecture.duc):
+                    self.add_module(f"duc{i + 1}", stage(2048 >> i, 1024 >> i, count))
+            else:
+                self.suffle1 = nn.PixelShuffle(2)  # spelt so by AlphaPose
+                self.duc1: Any = Upsampling(512, 256)
+                self.duc2: Any = Upsampling(256, architecture.conv_dim)
             self.conv_out = nn.Conv2d(architecture.conv_dim, architecture.joints, 3, 1, 1)
 
         def forward(self, crops: Any) -> Any:
             x = crops.permute(0, 3, 1, 2).to(torch.float32) / 255
             x = x - torch.tensor(MEAN)[:, None, None]
-            x = self.suffle1(self.preact(x))
-            return self.conv_out(self.duc2(self.duc1(x)))
+            x = self.preact(x)
+            if architecture.duc:
+                return self.conv_out(self.duc3(self.duc2(self.duc1(x))))
+            return self.conv_out(self.duc2(self.duc1(self.suffle1(x))))
 
     return FastPose().eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -98,6 +99,48 @@ def test_a_page_of_everything(folder: Path, works: Bibliography, text: Path | No
         assert heading in page.text
     for figure in ("90.2 ± 0.2", "+44.0", "97.9", "64.4", "6,454,910", "0.69"):
         assert figure in page.text.replace("\u00a0", " ")
+
+
+def changed(folder: Path, name: str, column: str, figures: dict[str, float]) -> None:
+    """Other figures in the rows of a setting, a backend or a set."""
+    path = folder / f"{name}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    key = {"keypoints": "value", "backends": "pose", "strangers": "set"}[name]
+    for row in rows:
+        row[column] = str(figures.get(row[key], row[column]))
+    write_table(path, rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "figures", "said"),
+    [
+        ("keypoints", "ms_per_person", {"dark": 33.3}, "dark 0.700 in 33.3 ms"),
+        ("keypoints", "teacher_oks", {"224 x 224": 0.9},
+         "finds the square crop better than the upright one of about as many pixels (0.900 and "
+         "0.700); the human labels find it worse than that with true boxes (0.690 and 0.710) and "
+         "worse than that with own ones (0.680 and 0.700). So the one does not confirm"),
+        ("keypoints", "teacher_oks", {"224 x 224": 0.5},
+         "finds the square crop worse than the upright one of about as many pixels (0.500 and "
+         "0.700); the human labels find it worse than that with true boxes (0.690 and 0.710) and "
+         "worse than that with own ones (0.680 and 0.700). They agree."),
+        ("keypoints", "ms_per_photo_detector", {}, "persondet-m 0.680 in 7.5 ms a photo"),
+        ("backends", "oks", {"fastpose-m": 0.82}, "10.0 ms on 2 threads): the OKS is met"),
+        ("backends", "ms_per_person", {"fastpose-m": 8.0}, "8.0 ms on 2 threads): the time is met"),
+        ("strangers", "named", {"exercises": 0.4}, '"Unknown" and strangers. Of 400 photos of'),
+        ("strangers", "auroc", {}, "probabilities are lower than those of sports, then"),
+    ],
+)  # fmt: skip
+def test_sentences_follow_the_figures(
+    tmp_path: Path, works: Bibliography, name: str, column: str, figures: dict, said: str
+) -> None:
+    folder = write_results(tmp_path)
+    changed(folder, name, column, figures)
+    made = compose(Results.read([folder]), text=PROJECT, works=works)
+    words = " ".join(made.markdown.replace("**", "").split())
+    assert said in words
+    if name == "strangers":
+        assert ("then, but not by enough" in words) == (not figures)
 
 
 def test_pictures_are_drawn_into_the_page(default: Report) -> None:

@@ -40,6 +40,19 @@ def test_the_text_is_that_of_the_results(made: Report) -> None:
     assert to_markdown(made, target) == target.read_text("utf-8"), f"out of date: {AGAIN}"
 
 
+def test_commands_are_those_of_the_contributors_page(made: Report) -> None:
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+    known = " ".join(re.sub(r"\\\n|#.*", " ", page).split())
+    told = dict(re.findall(r"^\| (\S+) \| [^|]+ \| `([^`]+)`", made.markdown, re.MULTILINE))
+    files = ("agreement.csv", "backends.csv", "keypoints.csv", "pipeline.csv", "strangers.csv",
+             "robustness/robustness.json", "yoga8.csv", r"sports18\_check.json")  # fmt: skip
+    for file in files:
+        for command in told[file].split(" && "):
+            assert command in known, file
+    written = re.findall(r"--csv (\S+)", told["agreement.csv"] + told["backends.csv"])
+    assert written == ["results/agreement.csv", "results/backends.csv"]
+
+
 def test_the_page_is_that_of_the_results(made: Report) -> None:
     page = (FOLDER / "report.html").read_text("utf-8")
     assert len(page) < 2 * 2**20

@@ -297,6 +297,43 @@ def test_people_without_track_numbers_become_one(tmp_path: Path) -> None:
     assert clip.people == 1 and clip.mask.all()
 
 
+@pytest.mark.parametrize("name", ["clip.json", "clip.jsonl"])
+def test_people_whom_the_tracker_has_not_numbered_are_left_out(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in keyact's own export of a video: a track has a number once it is sure."""
+    path = tmp_path / name
+    (made.write_results if name.endswith("l") else made.write_alphapose)(path)
+    (before,) = load_sequences(path)
+    assert before.people == 2 and not caplog.records
+    text = path.read_text("utf-8")
+    for number in ('"track_id":1', '"idx": [1]'):  # in the first frame that has it
+        text = text.replace(number, number.replace("1", "null"), 1)
+    path.write_text(text, "utf-8")
+    (clip,) = load_sequences(path)
+    assert clip.people == 2 and clip.mask.sum() == before.mask.sum() - 1
+    assert "left out 1 of" in caplog.text
+
+
+def test_a_file_of_too_many_frames_is_refused_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyact.sequences.people.MAX_FRAMES", 3)
+    path = tmp_path / "clip.json"
+    made.write_alphapose(path)
+    text = path.read_text("utf-8")
+    path.write_text(text[: len(text) // 2], "utf-8")  # what comes later is not looked at
+    with pytest.raises(InputError, match="clip: more than 3 frames, from number 0 to 3"):
+        load_sequences(path)
+    made.write_results(tmp_path / "clip.jsonl")
+    with pytest.raises(InputError, match="more than 3 frames"):
+        load_sequences(tmp_path / "clip.jsonl")
+    monkeypatch.setattr("keyact.sequences.people.MAX_FRAMES", 100)
+    monkeypatch.setattr("keyact.sequences.people.MAX_VALUES", 100)
+    with pytest.raises(InputError, match="more than 100 numbers"):
+        load_sequences(tmp_path / "clip.jsonl")
+
+
 def test_folders_of_videos_name_the_actions_of_keyact_results(tmp_path: Path) -> None:
     made.write_results(tmp_path / "one.jsonl")
     one = (tmp_path / "one.jsonl").read_text("utf-8")

@@ -76,7 +76,7 @@ def convert(
         )
         out = console()
         for line in (
-            f"{output}: FastPose with ResNet-{made.architecture.layers}, "
+            f"{output}: {made.architecture.name}, "
             f"{made.architecture.joints} joints ({made.layout}), {made.head} head, input {size}, "
             f"{made.bytes / 1e6:.1f} MB",
             f"Use it: keyact predict PHOTO --pose alphapose:{output}",

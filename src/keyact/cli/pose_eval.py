@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,11 +26,12 @@ from keyact.cli.terminal import (
     one_line_errors,
     pin_opencv,
 )
-from keyact.errors import KeyactError, UnknownNameError
-from keyact.replacing import replacing
+from keyact.errors import InputError, KeyactError, UnknownNameError, told_of
+from keyact.replacing import part_of, replacing, same_place, spare
 
 if TYPE_CHECKING:
     from keyact.pose.annotations import AnnotatedPhoto
+    from keyact.pose.base import PoseEstimator
     from keyact.pose.evaluation import PoseReport
 
 
@@ -75,58 +76,137 @@ def pose_eval(
 
     COCO's average precision and OKS, the share of joints within a tenth and a fifth of the box
     (PCK), and milliseconds per person. A backend that cannot be loaded is reported and the others
-    are judged. This needs the extra pose-eval. The exit status is 0 when all went well, 1 when
+    are judged, all on the same photos: those that are there, can be read and have the size that
+    was annotated. This needs the extra pose-eval. The exit status is 0 when all went well, 1 when
     something was left out, and 2 for a wrong option.
     """
     if json_to == csv_to == STDOUT:
         raise typer.BadParameter("--json and --csv cannot both write to stdout")
+    if json_to and csv_to and same_place(json_to) == same_place(csv_to):
+        raise typer.BadParameter(f"--json and --csv are the same file, {csv_to}")
     messages = console(stderr=True)
     with one_line_errors():
-        from keyact import detect, pose
+        from keyact import detect
         from keyact.backends import optional_import
         from keyact.pose.annotations import read_photos
         from keyact.pose.evaluation import evaluate
 
         optional_import("pycocotools.cocoeval", "pose-eval")
         pin_opencv(threads)  # the crops are part of the time per person
-        missing: list[str] = []
-        photos = read_photos(annotations, images, missing.append)
-        complain_of_many(missing, messages, rest=" photos are not there")
+        left_out: list[str] = []
+        try:
+            photos = read_photos(annotations, images, left_out.append)
+        finally:  # they are the reason when not one photo is left
+            complain_of_many(left_out, messages, rest=" left out")
+        _tell_estimated(photos, messages)
         finder = None if detector is None else detect.load(detector, threads=threads)
-        estimators = {}
-        for name in poses or ["fastpose-m"]:
-            try:
-                estimators[name] = pose.load(name, threads=threads, flip_test=flip_test)
-            except UnknownNameError:  # a slip of the finger, found before the work
-                raise
-            except KeyactError as error:
-                complain(f"{name}: {error}", messages)
-        reports = []
+        names = list(dict.fromkeys(poses or ["fastpose-m"]))
+        options = {"flip_test": flip_test, "threads": threads}
+        estimators = _load(names, options, messages)
+        _check({"--json": json_to, "--csv": csv_to}, [annotations, *(p.path for p in photos)])
+        reports: list[PoseReport] = []
+        rows: list[dict[str, object]] = []
         for name, estimator in estimators.items():
+            unusable: dict[AnnotatedPhoto, InputError] = {}
             try:
-                reports.append(
-                    evaluate(
-                        estimator,
-                        photos,
-                        finder,
-                        name=name,
-                        detector_name=detector,
-                        runs=runs,
-                        progress=partial(_shown, name=name, messages=messages),
-                    )
+                report = evaluate(
+                    estimator,
+                    photos,
+                    finder,
+                    name=name,
+                    detector_name=detector,
+                    runs=runs,
+                    progress=partial(_shown, name=name, messages=messages),
+                    on_photo_error=unusable.__setitem__,
                 )
+                reports.append(report)
+                rows.append({**report.row(), **_heeded(estimator, options)})
             except KeyactError as error:
                 complain(f"{name}: {error}", messages)
+            told = [told_of(str(photo.path), error) for photo, error in unusable.items()]
+            complain_of_many(told, messages, rest=" left out")
+            left_out += told
+            # The first backend that comes to the end has met them all, so each is told once.
+            photos = [photo for photo in photos if photo not in unusable]
+            if not any(len(photo.boxes) for photo in photos):
+                raise InputError(f"{annotations}: no photo that can be used has a person to judge")
         if not reports:
             raise typer.Exit(FAILED)
-        rows = [{**report.row(), "flip_test": flip_test, "threads": threads} for report in reports]
-        _write(json_to, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-        _write(csv_to, _csv(rows))
         out = messages if STDOUT in (json_to, csv_to) else console()
-        out.print(_table(reports))
-        out.print(_joints(reports))
-        if missing or len(reports) < len(poses or [""]):
+        try:
+            out.print(_table(reports))
+            out.print(_joints(reports))
+        finally:  # also when whoever reads the table has gone
+            _write(json_to, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+            _write(csv_to, _csv(rows))
+        if left_out or len(reports) < len(names):
             raise typer.Exit(FAILED)
+
+
+def _tell_estimated(photos: Sequence[AnnotatedPhoto], messages: Console) -> None:
+    from keyact.pose.annotations import AREA_OF_BOX
+
+    estimated = sum(photo.estimated for photo in photos)
+    if estimated:
+        messages.print(
+            f"{estimated} of {sum(len(photo.boxes) for photo in photos)} people have no area above "
+            f"0, which OKS and AP need: {AREA_OF_BOX} of their box is taken instead",
+            soft_wrap=True,
+        )
+
+
+def _load(
+    names: Sequence[str], options: Mapping[str, Any], messages: Console
+) -> dict[str, PoseEstimator]:
+    """The backends that can be loaded; the others are reported, and options that change nothing.
+
+    Raises
+    ------
+    UnknownNameError : a slip of the finger, to be found before the work.
+    """
+    from keyact import pose
+
+    estimators: dict[str, PoseEstimator] = {}
+    for name in names:
+        try:
+            estimators[name] = pose.load(name, **options)
+        except UnknownNameError:
+            raise
+        except KeyactError as error:
+            complain(f"{name}: {error}", messages)
+            continue
+        heeded = _heeded(estimators[name], options)
+        for option, value in options.items():
+            if value and heeded[option] is None:
+                messages.print(
+                    f"{name}: --{option.replace('_', '-')} changes nothing there; its "
+                    f"{option} is left empty",
+                    markup=False,
+                    soft_wrap=True,
+                )
+    return estimators
+
+
+def _heeded(estimator: PoseEstimator, options: Mapping[str, object]) -> dict[str, object]:
+    """The options as the backend was run with them: None where it has no such thing."""
+    ignored = getattr(estimator, "ignores", ())
+    return {name: None if name in ignored else value for name, value in options.items()}
+
+
+def _check(outputs: Mapping[str, str | None], read: Sequence[Path]) -> None:
+    """Refuse what could not be written after the work, or would cost a file that is read."""
+    files = {option: file for option, file in outputs.items() if file not in (None, STDOUT)}
+    spare(read, files)
+    for file in map(Path, filter(None, files.values())):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_dir():
+                raise KeyactError(f"{file}: is a folder; give the name of a file")
+            part_of(file).touch()
+            part_of(file).unlink()
+        except OSError as error:
+            reason = error.strerror or error
+            raise KeyactError(f"{file}: cannot be written: {reason}") from None
 
 
 def _shown(

@@ -32,6 +32,8 @@ class PhotoPeople:
         not have is filled in: see `keyact.formats.people`.
     width, height : the photo's size in pixels, where the file gives it.
     frame : number of the frame, where the file is about a video.
+    places : of each of the people, file and index, for messages.
+    numbered : ``image`` is a number in the file, as COCO's ids, and no name.
     """
 
     image: str
@@ -39,6 +41,8 @@ class PhotoPeople:
     width: int | None = None
     height: int | None = None
     frame: int | None = None
+    places: tuple[str, ...] = ()
+    numbered: bool = False
 
 
 def refuse(message: str) -> None:
@@ -47,9 +51,9 @@ def refuse(message: str) -> None:
 
 
 Report = Callable[[str], None]
-"""Is told, in one line, of an entry that was left out."""
-SizeOf = Callable[[str], "tuple[int, int] | None"]
-"""Width and height of a photo by its name in the file, or None when there is no such photo."""
+"""Is told, in one line, of an entry, or a part of one, that was left out."""
+SizeOf = Callable[[str], "tuple[int, int]"]
+"""Width and height of a photo by its name in the file; `InputError` says why there are none."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Format:
     summary : for help texts.
     read : one file. Yields a photo's people together as long as they stand together in the
         file; a photo whose people stand apart comes more than once. Memory does not grow with
-        the file. Entries that cannot be used go to ``options.report``, with file and index.
+        the file. Entries that cannot be used go to ``options.report``, with file and index;
+        of a joint that is no place, the joint does, and its person is kept without it.
     layouts : number of joints -> layout. What else has these numbers needs ``options.layout``.
     writes : keyact can write it.
     tracks : it can say who is who in the next frame.

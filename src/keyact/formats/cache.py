@@ -53,18 +53,20 @@ def model_name(format_name: str, pixels: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class CachedPhoto:
-    """People of one photo as arrays, best box first.
+    """People of one photo as arrays, best box first; of exact copies one.
 
     Attributes
     ----------
     boxes : (N, 4) float32 xyxy, cut to the photo, at least a pixel wide and high.
     scores : (N,) float32 of the boxes.
+    pose_scores : (N,) float64 of the whole poses, as the other program gave them.
     keypoints : (N, K, 3) float32.
     track_ids : N numbers of the other program, or None for people without one.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    pose_scores: NDArray[np.float64]
     keypoints: NDArray[np.float32]
     track_ids: tuple[int | None, ...]
 
@@ -141,7 +143,7 @@ class KeypointCache:
             raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
-        people = sorted(result.people, key=lambda person: -person.box_score)
+        people = sorted(dict.fromkeys(result.people), key=lambda person: -person.box_score)
         joints = len(get_layout(self.layout))
         if any(len(person.keypoints) != joints for person in people):
             raise InputError(f"{self.path}: has changed since it was opened")
@@ -151,6 +153,7 @@ class KeypointCache:
         return CachedPhoto(
             np.concatenate([start, end], 1).astype(np.float32),
             np.array([person.box_score for person in people], np.float32),
+            np.array([person.score for person in people], np.float64),
             np.array([person.keypoints for person in people], np.float32).reshape(-1, joints, 3),
             tuple(person.track_id for person in people),
         )

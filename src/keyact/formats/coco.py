@@ -21,6 +21,7 @@ from keyact.formats.base import MAX_ENTRIES, Format, Options, PhotoPeople
 from keyact.formats.json_stream import BadEntry, JsonStream, open_json
 from keyact.formats.people import (
     COMMON_LAYOUTS,
+    Entry,
     corner_box,
     grouped,
     layout_of,
@@ -37,7 +38,7 @@ MAX_IMAGES = 5_000_000
 """Photos that an annotation file may name: they are held in memory."""
 
 _MAX_SIDE = 2**31 - 1
-_Parse = Callable[[dict[str, object], Options], Person]
+_Parse = Callable[[dict[str, object], str, Options], Person]
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,11 @@ def read_annotations(path: Path, options: Options) -> Iterator[PhotoPeople]:
         stream.finish()
 
 
-def _entries(
-    stream: JsonStream, path: Path, options: Options, parse: _Parse
-) -> Iterator[tuple[str, Person]]:
+def _entries(stream: JsonStream, path: Path, options: Options, parse: _Parse) -> Iterator[Entry]:
     for index in stream.items():
         if index >= MAX_ENTRIES:
             raise InputError(f"{path}: more than {MAX_ENTRIES} entries")
+        place = f"{path}: entry {index}"
         try:
             entry = stream.value()
             if not isinstance(entry, dict):
@@ -83,12 +83,14 @@ def _entries(
             if entry.get("category_id", 1) != 1:
                 raise BadEntry("category_id is not 1, a person")
             if not entry.get("iscrowd"):
-                yield photo_name(entry.get("image_id")), parse(entry, options)
+                image = entry.get("image_id")
+                person = parse(entry, place, options)
+                yield Entry(photo_name(image), isinstance(image, int), person, place)
         except BadEntry as error:
-            options.report(f"{path}: entry {index}: {error}")
+            options.report(f"{place}: {error}")
 
 
-def _result(entry: dict[str, object], options: Options) -> Person:
+def _result(entry: dict[str, object], place: str, options: Options) -> Person:
     points = triplets(entry.get("keypoints"), "keypoints")
     score = entry.get("score")
     score = None if score is None else number(score, "score")
@@ -98,10 +100,12 @@ def _result(entry: dict[str, object], options: Options) -> Person:
         box=corner_box(entry["bbox"], "bbox") if entry.get("bbox") is not None else None,
         box_score=score,
         score=score,
+        report=options.report,
+        place=place,
     )
 
 
-def _annotation(entry: dict[str, object], options: Options) -> Person:
+def _annotation(entry: dict[str, object], place: str, options: Options) -> Person:
     points = triplets(entry.get("keypoints"), "keypoints")
     if not np.isin(points[:, 2], (0, 1, 2)).all():
         raise BadEntry("the third number of a key point is 0, 1 or 2 in annotations")
@@ -111,6 +115,8 @@ def _annotation(entry: dict[str, object], options: Options) -> Person:
         layout_of(len(points), COMMON_LAYOUTS, options.layout),
         box=corner_box(entry["bbox"], "bbox") if entry.get("bbox") is not None else None,
         box_score=1.0,
+        report=options.report,
+        place=place,
     )
 
 
@@ -130,8 +136,8 @@ def _images(path: Path, options: Options) -> dict[str, _Image]:
                     entry = stream.value()
                     if not isinstance(entry, dict):
                         raise BadEntry("not an object with id and file_name")
-                    images[photo_name(entry.get("id"))] = _Image(
-                        photo_name(entry.get("file_name")),
+                    images[photo_name(entry.get("id"), "id")] = _Image(
+                        photo_name(entry.get("file_name"), "file_name"),
                         _side(entry.get("width"), "width"),
                         _side(entry.get("height"), "height"),
                     )
@@ -159,9 +165,14 @@ def _named(
             yield photo
         elif photo.image in images:
             image = images[photo.image]
-            yield replace(photo, image=image.name, width=image.width, height=image.height)
+            yield replace(
+                photo, image=image.name, width=image.width, height=image.height, numbered=False
+            )
         else:
-            options.report(f"{path}: image_id {photo.image}: the annotations have no such photo")
+            options.report(
+                f"{photo.places[0]}: image_id {photo.image}: the annotations have no such photo; "
+                f"people left out: {len(photo.people)}"
+            )
 
 
 RESULTS = Format(

@@ -29,6 +29,14 @@ _CHUNK = 256 * 2**10
 _BRACKET_OR_QUOTE = re.compile(r'["\[\]{}]')
 _QUOTE_OR_ESCAPE = re.compile(r'["\\]')
 _SCALAR_END = re.compile(r"[,:\[\]{}\s]")
+_KINDS = {
+    "[": "a list",
+    "{": "an object",
+    '"': "a text",
+    "-0123456789": "a number",
+    "tfn": "true, false or null",
+}
+"""What a value's first character tells."""
 _NOT_SPACE = re.compile(r"[^ \t\r\n]")
 
 
@@ -145,8 +153,13 @@ class JsonStream:
 
     def _open(self, bracket: str) -> None:
         self._unread = False
-        if self.peek() != bracket:
-            raise self._broken(f"{bracket!r}")
+        found = self.peek()
+        if found != bracket:
+            what = next((name for starts, name in _KINDS.items() if found and found in starts), "")
+            if not what:
+                raise self._broken(f"{bracket!r}")
+            where = f" at character {self._dropped + self._at}" if self._dropped + self._at else ""
+            raise InputError(f"{self._name}: expected {_KINDS[bracket]}{where}, found {what}")
         self._at += 1
 
     def _closed(self, bracket: str) -> bool:

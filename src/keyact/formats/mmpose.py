@@ -40,25 +40,27 @@ def read(path: Path, options: Options) -> Iterator[PhotoPeople]:
 
 def _read(stream: JsonStream, path: Path, image: str, options: Options) -> Iterator[PhotoPeople]:
     people: list[Person] = []
+    places: list[str] = []
     frames = False
     for index in stream.items():
         if index >= MAX_ENTRIES:
             raise InputError(f"{path}: more than {MAX_ENTRIES} entries")
-        where = f"{path}: instance {index}"
+        place = f"{path}: instance {index}"
         try:
             entry = stream.value()
             if isinstance(entry, dict) and "instances" in entry:
                 frames = True
                 yield _frame(entry, image, f"{path}: frame {index}", options)
                 continue
-            people.append(_instance(entry, options))
+            people.append(_instance(entry, place, options))
+            places.append(place)
         except BadEntry as error:
-            options.report(f"{where}: {error}")
+            options.report(f"{place}: {error}")
         if len(people) == MAX_PEOPLE:
-            yield PhotoPeople(image, tuple(people))
-            people = []
+            yield PhotoPeople(image, tuple(people), places=tuple(places))
+            people, places = [], []
     if people or not frames:
-        yield PhotoPeople(image, tuple(people))
+        yield PhotoPeople(image, tuple(people), places=tuple(places))
 
 
 def _frame(entry: dict[str, object], image: str, where: str, options: Options) -> PhotoPeople:
@@ -68,18 +70,20 @@ def _frame(entry: dict[str, object], image: str, where: str, options: Options) -
     instances = entry["instances"]
     if not isinstance(instances, list):
         raise BadEntry("instances is not a list")
-    people = []
+    people, places = [], []
     for index, instance in enumerate(instances):
+        place = f"{where}, instance {index}"
         try:
             if index >= MAX_PEOPLE:
                 raise BadEntry(f"more than {MAX_PEOPLE} people")
-            people.append(_instance(instance, options))
+            people.append(_instance(instance, place, options))
+            places.append(place)
         except BadEntry as error:
-            options.report(f"{where}, instance {index}: {error}")
-    return PhotoPeople(image, tuple(people), frame=int(frame))
+            options.report(f"{place}: {error}")
+    return PhotoPeople(image, tuple(people), frame=int(frame), places=tuple(places))
 
 
-def _instance(entry: object, options: Options) -> Person:
+def _instance(entry: object, place: str, options: Options) -> Person:
     if not isinstance(entry, dict):
         raise BadEntry("not an object with keypoints and keypoint_scores")
     rows = entry.get("keypoints")
@@ -93,6 +97,8 @@ def _instance(entry: object, options: Options) -> Person:
         layout_of(len(points), COMMON_LAYOUTS, options.layout),
         box=_box(entry.get("bbox")),
         box_score=None if score is None else number(score, "bbox_score"),
+        report=options.report,
+        place=place,
     )
 
 

@@ -25,6 +25,7 @@ def read(path: Path, options: Options) -> Iterator[PhotoPeople]:
     """One frame; see `keyact.formats.base.Format.read`."""
     image = path.stem.removesuffix(_SUFFIX)
     people: list[Person] = []
+    places: list[str] = []
     seen = False
     with open_json(path) as stream:
         for key in stream.members():
@@ -34,20 +35,22 @@ def read(path: Path, options: Options) -> Iterator[PhotoPeople]:
             for index in stream.items():
                 if index >= MAX_ENTRIES:
                     raise InputError(f"{path}: more than {MAX_ENTRIES} entries")
+                place = f"{path}: person {index}"
                 try:
-                    people.append(_entry(stream.value(), options))
+                    people.append(_entry(stream.value(), place, options))
+                    places.append(place)
                 except BadEntry as error:
-                    options.report(f"{path}: person {index}: {error}")
+                    options.report(f"{place}: {error}")
                 if len(people) == MAX_PEOPLE:
-                    yield PhotoPeople(image, tuple(people))
-                    people = []
+                    yield PhotoPeople(image, tuple(people), places=tuple(places))
+                    people, places = [], []
         stream.finish()
     if not seen:
         raise InputError(f"{path}: not OpenPose's JSON: there is no people list in it")
-    yield PhotoPeople(image, tuple(people))
+    yield PhotoPeople(image, tuple(people), places=tuple(places))
 
 
-def _entry(entry: object, options: Options) -> Person:
+def _entry(entry: object, place: str, options: Options) -> Person:
     if not isinstance(entry, dict):
         raise BadEntry("not an object with pose_keypoints_2d")
     # The key of OpenPose before 1.3.
@@ -59,6 +62,8 @@ def _entry(entry: object, options: Options) -> Person:
         points,
         layout_of(len(points), _LAYOUTS, options.layout),
         track_id=None if track is None or track < 0 else track,
+        report=options.report,
+        place=place,
     )
 
 

@@ -3,7 +3,8 @@
 What a format does not have is filled in: a missing box is drawn round the joints that were
 found; a missing box score is the mean score of the joints; a missing pose score follows from
 both by AlphaPose's formula. Joint scores above 1 (AlphaPose's and SimCC's peaks can be) count as
-1, and below 0 as 0. Pixels are rounded to 2 decimals and scores to 4, as in all of keyact.
+1, and below 0 as 0; a joint that is not finite was not seen. Pixels are rounded to 2 decimals and
+scores to 4, as in all of keyact.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from keyact.errors import InputError
-from keyact.formats.base import MAX_NAME_CHARS, MAX_PEOPLE, PhotoPeople
+from keyact.formats.base import MAX_NAME_CHARS, MAX_PEOPLE, PhotoPeople, Report, refuse
 from keyact.formats.json_stream import BadEntry
 from keyact.layouts import get_layout
 from keyact.results import Person
@@ -27,9 +29,20 @@ Box = tuple[float, float, float, float]
 COMMON_LAYOUTS = {17: "coco17", 26: "halpe26", 133: "coco133", 136: "halpe136"}
 """AlphaPose's and MMPose's skeletons by their number of joints."""
 
+_MAX_NAMED = 5  # joints in a message
+_MAX_PIXEL = float(np.finfo(np.float32).max)
 _MAX_TRACK = 2**53  # a JSON number that every reader takes for the same integer
 
 _UNNAMEABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control, half surrogate pairs
+
+
+class Entry(NamedTuple):
+    """A person of a list, before `grouped` joins those of a photo; see `PhotoPeople`."""
+
+    image: str
+    numbered: bool
+    person: Person
+    place: str
 
 
 def number(value: object, what: str) -> float:
@@ -104,20 +117,23 @@ def make_person(
     box_score: float | None = None,
     score: float | None = None,
     track_id: int | None = None,
+    report: Report = refuse,
+    place: str = "",
 ) -> Person:
     """A person; see this module's docstring for what is filled in.
 
     Parameters
     ----------
     keypoints : (K, 3) x, y in pixels and score.
+    report : is told of joints that are no place.
+    place : file and index of the entry, for that.
 
     Raises
     ------
     BadEntry : it breaks a rule of `keyact.results.Person`.
     """
-    if not np.isfinite(keypoints).all():
-        raise BadEntry("a key point is not finite")
-    keypoints = keypoints.copy()
+    placed: NDArray[np.bool_] = np.all(np.abs(keypoints) <= _MAX_PIXEL, axis=1)  # not of NaN
+    keypoints = np.where(placed[:, None], keypoints, 0)
     joints = keypoints[:, 2] = keypoints[:, 2].clip(0, 1)
     if box is None:
         found = keypoints[joints > 0, :2]
@@ -131,7 +147,7 @@ def make_person(
         box_score = float(joints.mean()) if score is None else score - own
     box_score = min(max(box_score, 0.0), 1.0)
     try:
-        return Person(
+        person = Person(
             box=box,
             box_score=box_score,
             score=own + box_score if score is None else score,
@@ -144,6 +160,12 @@ def make_person(
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise BadEntry(f"{where}: {message}" if where else message) from None
+    if not placed.all():
+        lost, joint_names = np.flatnonzero(~placed).tolist(), get_layout(layout).joints
+        names = ", ".join(f"{joint} ({joint_names[joint]})" for joint in lost[:_MAX_NAMED])
+        more = f" and {len(lost) - _MAX_NAMED} more" if len(lost) > _MAX_NAMED else ""
+        report(f"{place}: joints taken as not seen, their numbers are not finite: {names}{more}")
+    return person
 
 
 def track_number(value: object) -> int | None:
@@ -158,37 +180,44 @@ def track_number(value: object) -> int | None:
     return int(track)
 
 
-def photo_name(value: object) -> str:
+def photo_name(value: object, what: str = "image_id") -> str:
     """A photo's name or number as text."""
     if type(value) is int and abs(value) <= _MAX_TRACK:
         return str(value)
     if not isinstance(value, str) or not value:
-        raise BadEntry("image_id is neither a name nor a number")
+        raise BadEntry(f"{what} is {'missing' if value is None else 'neither a name nor a number'}")
     if len(value) > MAX_NAME_CHARS:
-        raise BadEntry(f"image_id is longer than {MAX_NAME_CHARS} characters")
+        raise BadEntry(f"{what} is longer than {MAX_NAME_CHARS} characters")
     if _UNNAMEABLE.search(value):
-        raise BadEntry("image_id has characters that no file name has")
+        raise BadEntry(f"{what} has characters that no file name has")
     return value
 
 
-def grouped(entries: Iterable[tuple[str, Person]]) -> Iterator[PhotoPeople]:
+def grouped(entries: Iterable[Entry]) -> Iterator[PhotoPeople]:
     """Join entries of the same photo that follow each other, `MAX_PEOPLE` at most.
 
     Of a file that breaks off, the people before the break are still given.
     """
-    current: str | None = None
-    people: list[Person] = []
+    current: list[Entry] = []
     broken: InputError | None = None
     try:
-        for image, person in entries:
-            if image != current or len(people) == MAX_PEOPLE:
-                if current is not None:
-                    yield PhotoPeople(current, tuple(people))
-                current, people = image, []
-            people.append(person)
+        for entry in entries:
+            if current and (entry[:2] != current[0][:2] or len(current) == MAX_PEOPLE):
+                yield _photo(current)
+                current = []
+            current.append(entry)
     except InputError as error:
         broken = error
-    if current is not None:
-        yield PhotoPeople(current, tuple(people))
+    if current:
+        yield _photo(current)
     if broken is not None:
         raise broken
+
+
+def _photo(entries: list[Entry]) -> PhotoPeople:
+    return PhotoPeople(
+        entries[0].image,
+        tuple(entry.person for entry in entries),
+        places=tuple(entry.place for entry in entries),
+        numbered=entries[0].numbered,
+    )

@@ -6,6 +6,7 @@ wants: areas, crowds, and people without a labelled joint.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ class AnnotatedPhoto:
     keypoints : (P, 17, 3) float64 x, y in pixels and 0 (not labelled), 1 (hidden) or 2.
     areas : (P,) float64 in square pixels.
     entries : what COCO's evaluation is given, crowds and people without joints included.
+    size : width and height of the photo that was annotated, where the file tells them.
+    estimated : of ``areas``, how many are `AREA_OF_BOX` because the file has none above 0.
     """
 
     path: Path
@@ -48,6 +51,14 @@ class AnnotatedPhoto:
     keypoints: NDArray[np.float64]
     areas: NDArray[np.float64]
     entries: tuple[dict[str, Any], ...]
+    size: tuple[int, int] | None = None
+    estimated: int = 0
+
+
+@dataclass(frozen=True)
+class _Image:
+    name: str
+    size: tuple[int, int] | None
 
 
 def read_photos(
@@ -58,9 +69,12 @@ def read_photos(
     Parameters
     ----------
     annotations : COCO's form: ``images`` and ``annotations`` with ``keypoints``, ``bbox``,
-        ``area`` and ``iscrowd``.
-    images : folder of the photos; see `PhotoFolder` for the names.
-    report : is told of each photo that is not there, and so is left out.
+        ``area`` and ``iscrowd``. People are of the category called person in ``categories``, or
+        of the only one there with key points, or of 1.
+    images : folder of the photos; see `PhotoFolder` for the names. Of a path that is not there,
+        such as ``val2017/1.jpg``, the last part is looked up.
+    report : is told of each photo that is not there, and of people of a photo that the file does
+        not list: they are left out.
 
     Raises
     ------
@@ -68,34 +82,55 @@ def read_photos(
         with people to judge.
     """
     path = Path(annotations)
-    names: dict[str, str] = {}
-    people: dict[str, list[dict[str, Any]]] = {}
-    listed = False
-    with open_json(path) as stream:
-        for key in stream.members():
-            if key == "images":
-                listed = True
-                _read_images(stream, path, names)
-            elif key == "annotations":
-                _read_people(stream, path, people)
-        stream.finish()
-    if not listed:
-        raise InputError(f"{path}: not COCO annotations: there is no images list in it")
+    listed, category = _read_head(path)
+    people = _read_people(path, category)
     folder = PhotoFolder(images)
+    for key, entries in people.items():
+        if key not in listed:
+            lost = f"{len(entries)} annotation(s) left out"
+            report(f"{path}: image_id {key}: no image has it; {lost}")
+    last_parts = Counter(_last_part(image.name) for image in listed.values())
     photos: list[AnnotatedPhoto] = []
-    for image, name in names.items():
+    for key, image in listed.items():
         try:
-            place = folder.find(name)
+            place = _find(folder, image.name, last_parts)
         except InputError as error:
             report(f"{path}: {error}")
             continue
-        photos.append(_photo(place, len(photos) + 1, people.get(image, [])))
+        photos.append(_photo(place, len(photos) + 1, people.get(key, []), image.size))
+    if listed and not photos:
+        raise InputError(
+            f"{path}: none of its {len(listed)} photos was found in {images}; "
+            "give the folder that holds them"
+        )
+    if not people:
+        raise InputError(f"{path}: no annotation has category_id {category}, that of people")
     if not any(len(photo.boxes) for photo in photos):
         raise InputError(f"{path}: none of the photos in {images} has a person with key points")
     return photos
 
 
-def _photo(path: Path, image_id: int, entries: list[dict[str, Any]]) -> AnnotatedPhoto:
+def _find(folder: PhotoFolder, name: str, last_parts: Counter[str]) -> Path:
+    """The photo of a name, or else of its last part, if no other photo's name ends so."""
+    try:
+        return folder.find(name)
+    except InputError:
+        last = _last_part(name)
+        if last in ("", name) or last_parts[last] > 1:  # a/1.jpg is not b/1.jpg
+            raise
+    try:
+        return folder.find(last)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _photo(
+    path: Path, image_id: int, entries: list[dict[str, Any]], size: tuple[int, int] | None
+) -> AnnotatedPhoto:
     judged = [entry for entry in entries if entry["num_keypoints"] and not entry["iscrowd"]]
     return AnnotatedPhoto(
         path=path,
@@ -106,10 +141,32 @@ def _photo(path: Path, image_id: int, entries: list[dict[str, Any]]) -> Annotate
         ),
         areas=np.array([entry["area"] for entry in judged], np.float64),
         entries=tuple(entries),
+        size=size,
+        estimated=sum(entry["area_estimated"] for entry in judged),
     )
 
 
-def _read_images(stream: JsonStream, path: Path, names: dict[str, str]) -> None:
+def _read_head(path: Path) -> tuple[dict[str, _Image], object]:
+    """Number -> photo, and the category of people: both may follow the annotations."""
+    images: dict[str, _Image] | None = None
+    category: object = 1
+    with open_json(path) as stream:
+        for key in stream.members():
+            if key == "images":
+                images = _read_images(stream, path)
+            elif key == "categories":
+                try:
+                    category = _category_of_people(stream.value())
+                except BadEntry as error:
+                    raise InputError(f"{path}: categories: {error}") from None
+        stream.finish()
+    if images is None:
+        raise InputError(f"{path}: not COCO annotations: there is no images list in it")
+    return images, category
+
+
+def _read_images(stream: JsonStream, path: Path) -> dict[str, _Image]:
+    images: dict[str, _Image] = {}
     for index in stream.items():
         if index >= MAX_ANNOTATIONS:
             raise InputError(f"{path}: more than {MAX_ANNOTATIONS} photos")
@@ -117,27 +174,57 @@ def _read_images(stream: JsonStream, path: Path, names: dict[str, str]) -> None:
             entry = stream.value()
             if not isinstance(entry, dict):
                 raise BadEntry("not an object with id and file_name")
-            names[photo_name(entry.get("id"))] = photo_name(entry.get("file_name"))
+            name = photo_name(entry.get("file_name"))
+            images[photo_name(entry.get("id"))] = _Image(name, _size(entry))
         except BadEntry as error:
             raise InputError(f"{path}: image {index}: {error}") from None
+    return images
 
 
-def _read_people(stream: JsonStream, path: Path, people: dict[str, list[dict[str, Any]]]) -> None:
-    for index in stream.items():
-        if index >= min(MAX_ENTRIES, MAX_ANNOTATIONS):
-            raise InputError(f"{path}: more than {MAX_ANNOTATIONS} annotations")
-        try:
-            entry = stream.value()
-            if not isinstance(entry, dict):
-                raise BadEntry("not an object with image_id and keypoints")
-            if entry.get("category_id", 1) == 1:
-                people.setdefault(photo_name(entry.get("image_id")), []).append(_person(entry))
-        except BadEntry as error:
-            raise InputError(f"{path}: annotation {index}: {error}") from None
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height; None where one is missing or 0, which programs write for the same."""
+    width, height = (
+        0 if image.get(side) is None else int(number(image[side], side))
+        for side in ("width", "height")
+    )
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _category_of_people(categories: object) -> object:
+    known = categories if isinstance(categories, list) else []
+    known = [category for category in known if isinstance(category, dict) and "id" in category]
+    for category in known:
+        if str(category.get("name")).casefold() == "person":
+            return category["id"]
+    jointed = [category["id"] for category in known if category.get("keypoints")]
+    return jointed[0] if len(jointed) == 1 else 1
+
+
+def _read_people(path: Path, category: object) -> dict[str, list[dict[str, Any]]]:
+    """The people of each photo by its number."""
+    people: dict[str, list[dict[str, Any]]] = {}
+    with open_json(path) as stream:
+        for key in stream.members():
+            if key != "annotations":
+                continue
+            for index in stream.items():
+                if index >= min(MAX_ENTRIES, MAX_ANNOTATIONS):
+                    raise InputError(f"{path}: more than {MAX_ANNOTATIONS} annotations")
+                try:
+                    entry = stream.value()
+                    if not isinstance(entry, dict):
+                        raise BadEntry("not an object with image_id and keypoints")
+                    if entry.get("category_id", category) == category:
+                        image = photo_name(entry.get("image_id"))
+                        people.setdefault(image, []).append(_person(entry))
+                except BadEntry as error:
+                    raise InputError(f"{path}: annotation {index}: {error}") from None
+    return people
 
 
 def _person(entry: dict[str, Any]) -> dict[str, Any]:
-    points = triplets(entry.get("keypoints"), "keypoints")
+    # Who was boxed only has no list of joints, or an empty one: COCO's 17 that nobody labelled.
+    points = triplets(entry.get("keypoints") or [0] * _JOINTS * 3, "keypoints")
     if len(points) != _JOINTS:
         raise BadEntry(f"{len(points)} joints, but backends are compared in COCO's {_JOINTS}")
     if not np.isfinite(points).all() or not np.isin(points[:, 2], (0, 1, 2)).all():
@@ -145,10 +232,11 @@ def _person(entry: dict[str, Any]) -> dict[str, Any]:
     x1, y1, x2, y2 = corner_box(entry.get("bbox"), "bbox")
     if not np.isfinite((x1, y1, x2, y2)).all():
         raise BadEntry("bbox is not finite")
-    area = entry.get("area")
+    area = 0.0 if entry.get("area") is None else number(entry["area"], "area")
     return {
         "bbox": [x1, y1, x2 - x1, y2 - y1],
-        "area": (x2 - x1) * (y2 - y1) * AREA_OF_BOX if area is None else number(area, "area"),
+        "area": area if area > 0 else (x2 - x1) * (y2 - y1) * AREA_OF_BOX,
+        "area_estimated": area <= 0,
         "iscrowd": int(bool(entry.get("iscrowd"))),
         "keypoints": points.reshape(-1).tolist(),
         "num_keypoints": int((points[:, 2] > 0).sum()),

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.backends import optional_import
+from keyact.errors import InputError
 from keyact.layouts import convert, get_layout
-from keyact.media.image import load_image
+from keyact.media.image import load_image, photo_size
 from keyact.pose.annotations import AnnotatedPhoto
 from keyact.pose.nms import nms_for
 from keyact.pose.score import pose_score
@@ -119,6 +120,7 @@ def evaluate(
     detector_name: str | None = None,
     runs: int = 1,
     progress: Progress = iter,
+    on_photo_error: Callable[[AnnotatedPhoto, InputError], None] | None = None,
 ) -> PoseReport:
     """Judge a backend.
 
@@ -130,25 +132,36 @@ def evaluate(
     name, detector_name : what to call them in the report; by default as they call themselves.
     runs : the pose stage is timed so many times per photo and the median taken.
     progress : wraps the photos, such as ``rich.progress.track``.
+    on_photo_error : is given each photo that no backend can be judged on, because it is damaged,
+        is of another size than was annotated, or the detector refuses it; it is left out. By
+        default that is raised.
 
     Raises
     ------
-    InputError : a photo cannot be read.
+    InputError : a photo cannot be used; see ``on_photo_error``.
     KeyactError : pycocotools is not installed.
     """
     coco = _Coco()
     tally = _Tally()
+    judged: list[AnnotatedPhoto] = []
     warm = False
     for photo in progress(photos):
-        image = load_image(photo.path)
-        if detector is None:
-            boxes, scores = photo.boxes, np.ones(len(photo.boxes), np.float32)
-        else:
-            start = time.perf_counter()
-            found_boxes, scores = detector(image)
-            if warm:  # the first call of a network prepares it
-                tally.detect_ms.append(_milliseconds(start))
-            boxes = found_boxes.astype(np.float64)
+        try:
+            image = _load(photo)
+            if detector is None:
+                boxes, scores = photo.boxes, np.ones(len(photo.boxes), np.float32)
+            else:
+                start = time.perf_counter()
+                found_boxes, scores = detector(image)
+                if warm:  # the first call of a network prepares it
+                    tally.detect_ms.append(_milliseconds(start))
+                boxes = found_boxes.astype(np.float64)
+        except InputError as error:
+            if on_photo_error is None:
+                raise
+            on_photo_error(photo, error)
+            continue
+        judged.append(photo)
         if not warm:
             estimator(image, boxes)
             warm = True
@@ -168,10 +181,10 @@ def evaluate(
         _list(tally, photo, poses, pose_score(raw, scores))
     return _report(
         tally,
-        coco.average_precision(photos, tally.detections),
+        coco.average_precision(judged, tally.detections),
         name or estimator.name,
         detector_name or ("true boxes" if detector is None else detector.name),
-        len(photos),
+        len(judged),
     )
 
 
@@ -190,6 +203,22 @@ def similarity(found: Floats, truth: Floats, area: Floats) -> Floats:
     squared = ((found[..., :2] - truth[..., :2]) ** 2).sum(-1)
     spread = 2 * np.maximum(area, 1.0)[..., None] * (2 * SIGMAS) ** 2
     return np.asarray(np.exp(-squared / spread), np.float64)
+
+
+def _load(photo: AnnotatedPhoto) -> NDArray[np.uint8]:
+    """The pixels, upright as keyact takes every photo, if it is them that were annotated."""
+    image = load_image(photo.path)
+    height, width = image.shape[:2]
+    if photo.size is None or photo.size == (width, height):
+        return image
+    wide, high = photo.size
+    differs = f"{photo.path}: is {width} x {height} pixels, but was annotated at {wide} x {high}"
+    if photo_size(photo.path) == photo.size:  # width and height swapped
+        raise InputError(
+            f"{differs}, before its EXIF orientation turns it upright: annotate it upright, or "
+            "remove the orientation from the file"
+        )
+    raise InputError(f"{differs}: give the photo that was annotated")
 
 
 def _judge(

@@ -77,6 +77,8 @@ class MediaPipe:
 
     name = "mediapipe"
     layout = "blazepose33"
+    ignores = ("threads",)
+    """Options of `keyact.pose.load` that change nothing here."""
 
     def __init__(self, task: bytes, source: str, *, flip_test: bool = False) -> None:
         with without_native_chatter():

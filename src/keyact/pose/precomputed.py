@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyact.formats.cache import KeypointCache, open_cache
+from keyact.formats.cache import CachedPhoto, KeypointCache, open_cache
 from keyact.pose.nms import MergedPoses
 from keyact.pose.score import pose_score
 
@@ -14,6 +16,21 @@ MIN_IOU = 0.5
 
 _AS_NEAR = 1e-6
 """Difference of overlaps that is none."""
+
+
+class GivenPeople(NamedTuple):
+    """People who come with scores and tracks, best score first.
+
+    keypoints : (M, K, 3) float32.
+    kept : (M,) indices of their boxes in the input.
+    scores : (M,) float64 of the poses.
+    track_ids : M numbers, or None for people without one.
+    """
+
+    keypoints: NDArray[np.float32]
+    kept: NDArray[np.intp]
+    scores: NDArray[np.float64]
+    track_ids: list[int | None]
 
 
 class Precomputed:
@@ -25,6 +42,8 @@ class Precomputed:
     """
 
     name = "precomputed"
+    ignores = ("threads", "flip_test")
+    """Options of `keyact.pose.load` that change nothing here."""
 
     def __init__(self, cache: KeypointCache) -> None:
         self._cache = cache
@@ -43,21 +62,66 @@ class Precomputed:
         ------
         InputError : the photo is not in the cache.
         """
-        return self.tracked(image, boxes)[0]
+        return _poses(*self._match(image, boxes))
 
-    def tracked(
-        self, image: NDArray[np.uint8], boxes: ArrayLike
-    ) -> tuple[NDArray[np.float32], list[int | None]]:
-        """The key points of a call, and of each box the track that the file names.
+    def people(
+        self, image: NDArray[np.uint8], boxes: ArrayLike, box_scores: ArrayLike
+    ) -> GivenPeople:
+        """The people of these boxes as the other program found them, each once.
+
+        It has merged what it wanted to merge: only somebody found by two boxes of a detector is
+        given for the surer one alone. A box without a cached person is a person all the same.
+
+        Parameters
+        ----------
+        box_scores : (N,) of the detector.
 
         Raises
         ------
         InputError : the photo is not in the cache.
         """
+        photo, persons = self._match(image, boxes)
+        poses = _poses(photo, persons)
+        scores = pose_score(poses, box_scores).astype(np.float64)
+        found = persons >= 0
+        scores[found] = photo.pose_scores[persons[found]]
+        order = np.lexsort((-np.asarray(box_scores, np.float64), -scores))
+        first: dict[int, int] = {}  # person -> row
+        for row in order.tolist():
+            first.setdefault(int(persons[row]), row)
+        kept = np.array(
+            [row for row in order if persons[row] < 0 or first[int(persons[row])] == row], np.intp
+        )
+        tracks = [photo.track_ids[person] if person >= 0 else None for person in persons[kept]]
+        return GivenPeople(poses[kept], kept, scores[kept], tracks)
+
+    def suppress(
+        self, keypoints: ArrayLike, box_scores: ArrayLike, boxes: ArrayLike
+    ) -> MergedPoses:
+        """What `people` leaves, as far as key points and boxes tell it, for who has no more.
+
+        A pose that another box has already is of the person found by both; two people of equal
+        key points in the very same box stay two. See `keyact.pose.nms.pose_nms`.
+        """
+        poses = np.asarray(keypoints, np.float32)
+        corners = np.asarray(boxes, np.float64).reshape(-1, 4)
+        order = np.argsort(-pose_score(poses, box_scores), kind="stable")
+        owners: dict[bytes, bytes] = {}  # pose -> box
+        kept = [
+            i
+            for i in order.tolist()
+            if not poses[i].any()  # a box without a cached person is a person all the same
+            or owners.setdefault(poses[i].tobytes(), corners[i].tobytes()) == corners[i].tobytes()
+        ]
+        return MergedPoses(poses[kept], np.array(kept, np.intp))
+
+    def _match(
+        self, image: NDArray[np.uint8], boxes: ArrayLike
+    ) -> tuple[CachedPhoto, NDArray[np.intp]]:
+        """The photo, and of each box (N,) the number of the person in it, or -1."""
         asked = np.asarray(boxes, np.float64).reshape(-1, 4)
         photo = self._cache(image)
-        found = np.zeros((len(asked), *photo.keypoints.shape[1:]), np.float32)
-        tracks: list[int | None] = [None] * len(asked)
+        persons = np.full(len(asked), -1, np.intp)
         if len(asked) and len(photo.boxes):
             height, width = image.shape[:2]
             iou = _iou(asked.clip(0, (width, height, width, height)), photo.boxes)
@@ -66,30 +130,15 @@ class Precomputed:
                 if overlaps.max() >= MIN_IOU:
                     alike = np.flatnonzero(overlaps >= overlaps.max() - _AS_NEAR)
                     number = times[box.tobytes()] = times.get(box.tobytes(), -1) + 1
-                    person = alike[min(number, len(alike) - 1)]
-                    found[row] = photo.keypoints[person]
-                    tracks[row] = photo.track_ids[person]
-        return found, tracks
+                    persons[row] = alike[min(number, len(alike) - 1)]
+        return photo, persons
 
-    def suppress(
-        self, keypoints: ArrayLike, box_scores: ArrayLike, boxes: ArrayLike
-    ) -> MergedPoses:
-        """All poses, as they are: the other program has merged what it wanted to merge.
 
-        Only the very same person, found by two boxes of a detector, is left out. See
-        `keyact.pose.nms.pose_nms`.
-        """
-        poses = np.asarray(keypoints, np.float32)
-        order = np.argsort(-pose_score(poses, box_scores), kind="stable")
-        seen: set[bytes] = set()
-        kept = []
-        for i in order.tolist():
-            pose = poses[i].tobytes()
-            if pose not in seen:
-                kept.append(i)
-            if poses[i].any():  # a box without a cached person is a person all the same
-                seen.add(pose)
-        return MergedPoses(poses[kept], np.array(kept, np.intp))
+def _poses(photo: CachedPhoto, persons: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(N, K, 3) key points of people by number, zeros for -1."""
+    poses = np.zeros((len(persons), *photo.keypoints.shape[1:]), np.float32)
+    poses[persons >= 0] = photo.keypoints[persons[persons >= 0]]
+    return poses
 
 
 def _iou(a: NDArray[np.float64], b: NDArray[np.float32]) -> NDArray[np.float64]:

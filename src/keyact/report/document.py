@@ -9,7 +9,7 @@ has(FILE, KEY..., COLUMN=VALUE...)                whether there is one
 measured(KIND), of(KIND)                          whether there are results of a kind; their names
 table(NAME), picture(NAME)                        of every result of its kind, or of ``of=FILE``
 diagram(NAME), networks()                         the method, from the code
-sources(), config(RUN), not_measured(KIND)
+sources(commands={FILE: COMMAND}), config(RUN), not_measured(KIND)
 ranking(FILE, COLUMN, by=COLUMN, COLUMN=VALUE...) pairs of a value of ``by`` and its sample
 differences(FILE, COLUMN, by=..., over=..., one=..., other=..., COLUMN=VALUE...)
 verdict(A, B), margin(SHARE, COUNT)               see `keyact.report.comparing`
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -168,7 +168,7 @@ class _Writer:
             "picture": self.picture,
             "diagram": self.diagram,
             "networks": lambda: self._numbered(diagrams.networks()),
-            "sources": lambda: self._numbered(_sources(results)),
+            "sources": lambda commands=None: self._numbered(_sources(results, commands or {})),
             "config": self.config,
             "references": lambda: Markdown(_REFERENCES),
         }
@@ -254,8 +254,11 @@ def _made(result: Result, make: Callable[[], Any]) -> Any:
         raise InputError(f"{result.path}: not as a file of {spoken} is ({error})") from None
 
 
-def _sources(results: Results) -> Table:
-    """Every file that figures may come from: how it is made, with which seeds and settings."""
+def _sources(results: Results, commands: Mapping[str, str]) -> Table:
+    """Every file that figures may come from: how it is made, with which seeds and settings.
+
+    ``commands`` are those that made certain files, instead of what makes one of their kind.
+    """
     rows = []
     for result in results:
         if not result.kind:
@@ -267,7 +270,7 @@ def _sources(results: Results) -> Table:
                 values = [value for value in distinct if value]
                 if values:
                     settings.append(f"{column} {', '.join(values)}")
-        command = known.command_for(result.name)
+        command = " ".join(commands.get(result.name, known.command_for(result.name)).split())
         rows.append((result.name, known.spoken, Markdown(f"`{command}`" if command else ""),
                      "; ".join(settings), result.digest))  # fmt: skip
     head = ("file", "holds", "command", "seeds and settings", "SHA-256")

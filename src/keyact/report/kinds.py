@@ -106,7 +106,7 @@ KINDS: dict[str, Kind] = {
     ),
     "backends": _kind(
         "pose backends",
-        "keyact pose-eval --ann COCO.json --images DIR --pose NAME --csv results/backends.csv",
+        "keyact pose-eval --ann COCO.json --images DIR --pose NAME --csv FILE",
         columns="pose detector ap oks ms_per_person",
     ),
     "ablation": _kind(
@@ -149,6 +149,11 @@ KINDS: dict[str, Kind] = {
         "python benchmarks/temporal.py PENN/labels --only trees",
         columns="model seed val_top1 test_top1",
         without="parameters variant noise seen",
+    ),
+    "strangers": _kind(
+        "how often photos of something else get a name",
+        "python benchmarks/strangers.py",
+        columns="set split photos named sure auroc",
     ),
     "costs": _kind(
         "costs",

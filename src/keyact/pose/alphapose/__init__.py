@@ -11,24 +11,22 @@ from __future__ import annotations
 
 from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyact import weights
 from keyact.errors import UnknownNameError, WeightsError
 from keyact.layouts import get_layout
+from keyact.pose.alphapose.crop import crop, crop_frames
 from keyact.pose.alphapose.network import FINE_JOINTS, HEADS, STRIDE
 from keyact.pose.alphapose.nms import alphapose_nms, constants_for
-from keyact.pose.crop import crop_people, crop_transforms, to_photo
+from keyact.pose.crop import to_photo
 from keyact.pose.decode import METHODS, decode
 from keyact.pose.nms import MergedPoses
 from keyact.pose.onnx_pose import BATCH
 from keyact.runtime import OnnxModel
 
 __all__ = ["AlphaPose", "decode_heatmaps", "decode_regression", "load"]
-
-MAX_SIDE = 2**15 - 2  # cv2.warpAffine takes no longer photo
 
 Floats = NDArray[np.floating]
 
@@ -94,14 +92,18 @@ class AlphaPose:
         self._flip = layout.flip
 
     def __call__(self, image: NDArray[np.uint8], boxes: ArrayLike) -> NDArray[np.float32]:
-        transforms = self._transforms(boxes)
+        centres, widths = crop_frames(boxes, self.input_size, self.margin)
+        zooms = self.input_size[1] / widths[:, None].astype(np.float64)
+        # Cell i lies at input pixel 4 i, and the box's centre at (W / 2, H / 2).
+        transforms = np.hstack([zooms, centres - np.array(self.input_size[::-1]) / 2 / zooms])
         poses = np.zeros((len(transforms), self._joints, 3), np.float32)
         for start in range(0, len(transforms), BATCH):
-            chunk = transforms[start : start + BATCH]
-            crops = np.stack([_crop(image, transform, self.input_size) for transform in chunk])
+            chunk = slice(start, start + BATCH)
+            frames = zip(centres[chunk], widths[chunk], strict=True)
+            crops = np.stack([crop(image, *frame, self.input_size) for frame in frames])
             cells, scores = self._decode(self._forward(crops[..., ::-1]))
-            poses[start : start + BATCH, :, :2] = to_photo(cells * STRIDE, chunk)
-            poses[start : start + BATCH, :, 2] = scores.clip(0, 1)
+            poses[chunk, :, :2] = to_photo(cells * STRIDE, transforms[chunk])
+            poses[chunk, :, 2] = scores.clip(0, 1)
         return poses
 
     def suppress(
@@ -109,13 +111,6 @@ class AlphaPose:
     ) -> MergedPoses:
         """AlphaPose's pose NMS with the constants of this network; see `keyact.pose.nms`."""
         return alphapose_nms(keypoints, boxes, constants_for(self._joints, self.head))
-
-    def _transforms(self, boxes: ArrayLike) -> NDArray[np.float64]:
-        # Like `crop_transforms`, but the centre of the box goes to (W / 2, H / 2), where keyact
-        # takes ((W - 1) / 2, (H - 1) / 2); and cell i lies at input pixel 4 i, not 4 i + 1.5.
-        transforms = crop_transforms(boxes, self.input_size, self.margin)
-        transforms[:, 1:] -= 0.5 / transforms[:, :1]
-        return transforms
 
     def _decode(self, maps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         if self.head == "regression":
@@ -231,26 +226,3 @@ def decode_regression(maps: Floats) -> tuple[NDArray[np.float64], NDArray[np.flo
     x = mass.sum(2) @ np.arange(width) / total
     y = mass.sum(3) @ np.arange(height) / total
     return np.stack([x, y], -1), mass.max((2, 3)).astype(np.float32)
-
-
-def _crop(
-    image: NDArray[np.uint8], transform: NDArray[np.float64], input_size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """One crop (H, W, 3), bilinear without the averaging of `crop_people`, black outside."""
-    height, width = input_size
-    zoom, left, top = transform
-    x2, y2 = left + width / zoom, top + height / zoom
-    if left >= image.shape[1] or top >= image.shape[0] or x2 <= -1 or y2 <= -1:
-        return np.zeros((height, width, 3), np.uint8)
-    if max(image.shape[:2]) > MAX_SIDE:
-        return np.asarray(crop_people(image, transform[None], input_size)[0], np.uint8)
-    # Through three single-precision points as AlphaPose does: in float64 the interpolation would
-    # round to another 1/32 pixel here and there.
-    middle, half = np.array([(left + x2) / 2, (top + y2) / 2]), width / 2
-    arms = np.array([[0, 0], [0, -1], [-1, -1]])
-    matrix = cv2.getAffineTransform(
-        (middle + arms * half / zoom).astype(np.float32),
-        (np.array([half, height / 2]) + arms * half).astype(np.float32),
-    )
-    crop = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
-    return np.asarray(crop, np.uint8)

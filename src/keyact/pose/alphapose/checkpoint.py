@@ -14,14 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyact.errors import WeightsError
-from keyact.pose.alphapose.network import BLOCKS, CONV_DIMS, Architecture, tensor_shapes
+from keyact.pose.alphapose.network import (
+    BLOCKS,
+    CONV_DIMS,
+    DUC_CHANNELS,
+    Architecture,
+    tensor_shapes,
+)
 
 MAX_BYTES = 2**30
 """A FastPose with 152 layers has 0.3 GB."""
 
 _WRAPPERS = ("state_dict", "model")
 _COUNTER = "num_batches_tracked"  # of no use after training; older torch does not save it
-_NAMED = 3  # tensors named in an error; the rest are counted
+_NAMED = 12  # tensors named in an error, of each kind; the rest are counted
 
 
 class Checkpoint(NamedTuple):
@@ -122,16 +128,26 @@ def _architecture(tensors: Mapping[str, Any], path: Path) -> Architecture:
             f"{path}: a FastPose with deformable convolutions (DCN), which is not supported: "
             f"{_listing(offsets)}"
         )
-    third = {name.split(".")[2] for name in tensors if name.startswith("preact.layer3.")}
-    layers = next((n for n, blocks in BLOCKS.items() if blocks[2] == len(third)), None)
-    if layers is None:
-        known = ", ".join(f"{blocks[2]} (ResNet-{n})" for n, blocks in BLOCKS.items())
-        raise WeightsError(f"{path}: {len(third)} blocks in preact.layer3; known are {known}")
+    # The depth whose blocks are there; where some lack, the comparison names their tensors.
+    blocks = {name.split(".")[2] for name in tensors if name.startswith("preact.layer3.")}
+    last = max((int(i) for i in blocks if i.isdecimal() and len(i) < 4), default=0)
+    layers = next((n for n, known in BLOCKS.items() if last < known[2]), max(BLOCKS))
     # When the last layer itself is missing or odd, the comparison that follows says so.
     shape = tuple(tensors["conv_out.weight"].shape) if "conv_out.weight" in tensors else ()
     joints = shape[0] if len(shape) == 4 else 17
     conv_dim = shape[1] if len(shape) == 4 and shape[1] in CONV_DIMS else CONV_DIMS[0]
-    return Architecture(layers, conv_dim, joints)
+    duc: tuple[int, ...] = ()
+    if "duc1.1.weight" in tensors:
+        counts = (_convolutions(tensors, f"duc{stage + 1}") for stage in range(len(DUC_CHANNELS)))
+        duc, conv_dim = tuple(counts), DUC_CHANNELS[-1]
+    return Architecture(layers, conv_dim, joints, duc, "preact.layer2.0.conv2.1.weight" in tensors)
+
+
+def _convolutions(tensors: Mapping[str, Any], stage: str) -> int:
+    """How many there are in a stage of FastPose_DUC, each with its batch norm and ReLU."""
+    indices = [name.split(".")[1] for name in tensors if name.startswith(f"{stage}.")]
+    last = max((int(i) for i in indices if i.isdecimal() and len(i) < 3), default=0)
+    return max(1, (last + 1) // 3)
 
 
 def _compare(
@@ -153,10 +169,7 @@ def _compare(
         if names
     ]
     if faults:
-        raise WeightsError(
-            f"{path}: not the tensors of FastPose with ResNet-{architecture.layers}; "
-            + "; ".join(faults)
-        )
+        raise WeightsError(f"{path}: not the tensors of {architecture.name}; " + "; ".join(faults))
 
 
 def _listing(names: Iterable[object]) -> str:

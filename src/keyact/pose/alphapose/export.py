@@ -88,11 +88,12 @@ def convert(
         head = "heatmap"
     if head == "combined" and joints not in FINE_JOINTS:
         raise WeightsError(f"{checkpoint}: {joints} joints are all of the body; no head combined")
-    layers = source.architecture.layers
+    architecture = source.architecture
+    kind = "-duc" * bool(architecture.duc) + "-shuffle" * architecture.unshuffle
     meta = {
         "kind": "pose",
         "family": "alphapose",
-        "name": name or f"alphapose-{layout}-res{layers}-{head}",
+        "name": name or f"alphapose-{layout}-res{architecture.layers}{kind}-{head}",
         "layout": layout,
         "input": list(input_size),
         "stride": STRIDE,
@@ -100,11 +101,11 @@ def convert(
         "sigma": 2.0,
         "box_margin": 1.25,
         "licence": LICENCE,
-        "summary": f"AlphaPose FastPose, ResNet-{layers}, {joints} joints, {head} head",
+        "summary": f"AlphaPose {architecture.name}, {joints} joints, {head} head",
         "source_sha256": source.sha256,
     }
     try:
-        data = fastpose(source.architecture, source.tensors, input_size, meta)
+        data = fastpose(architecture, source.tensors, input_size, meta)
     except ImportError as error:
         raise WeightsError(
             f"writing ONNX needs {error.name}: pip install 'keyact[torch]'"
@@ -115,7 +116,7 @@ def convert(
         )
     with replacing(target, WeightsError) as part:
         part.write_bytes(data)
-    return Converted(source.architecture, layout, head, len(data))
+    return Converted(architecture, layout, head, len(data))
 
 
 def _layout(joints: int, layout: str | None, checkpoint: str | Path) -> str:

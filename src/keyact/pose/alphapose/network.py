@@ -3,8 +3,10 @@ checkpoints (Fang et al., ICCV 2017 and TPAMI 2022).
 
 A ResNet of bottlenecks whose first block in each stage has a squeeze-and-excitation gate
 (Hu et al., CVPR 2018) without reduction; then three pixel shuffles of factor 2 (Shi et al.,
-CVPR 2016), the last two behind a 3 x 3 convolution, and the heatmaps. It is laid out as an ONNX
-graph over the checkpoint's own tensors, so that neither torch nor its exporter takes part.
+CVPR 2016), the last two behind a 3 x 3 convolution, and the heatmaps. In ``FastPose_DUC`` each
+shuffle is followed by 3 x 3 convolutions instead, and with the backbone ``shuffle`` a block that
+halves its maps does so by the reverse of a pixel shuffle. It is laid out as an ONNX graph over the
+checkpoint's own tensors, so that neither torch nor its exporter takes part.
 """
 
 from __future__ import annotations
@@ -28,6 +30,12 @@ the body and regression for face and hands."""
 FINE_JOINTS = {68: 42, 133: 110, 136: 110}
 """Number of joints -> how many of them, the last, are of face and hands."""
 
+DUC_CHANNELS = (1024, 512, 256)
+"""Channels behind each shuffle of a ``FastPose_DUC``."""
+
+UNSHUFFLED = (128, 256, 512)
+"""Channels of the blocks that halve their maps."""
+
 STRIDE = 4
 MEAN = (0.406, 0.457, 0.480)
 """Taken off red, green and blue in 0 to 1; AlphaPose divides by no deviation."""
@@ -40,11 +48,24 @@ _EPSILON = 1e-5  # torch's default, which AlphaPose keeps
 
 
 class Architecture(NamedTuple):
-    """What tells one FastPose from another: a key of `BLOCKS`, one of `CONV_DIMS`, K."""
+    """What tells one FastPose from another: a key of `BLOCKS`, one of `CONV_DIMS`, K.
+
+    ``duc`` is the number of convolutions behind each shuffle of a ``FastPose_DUC`` (``NUM_CONV``
+    of its three stages, published with 4, 2 and 1), and empty for a ``FastPose``. ``unshuffle`` is
+    true for AlphaPose's ``BACKBONE: shuffle``.
+    """
 
     layers: int
     conv_dim: int
     joints: int
+    duc: tuple[int, ...] = ()
+    unshuffle: bool = False
+
+    @property
+    def name(self) -> str:
+        """AlphaPose's name of the network and of its backbone."""
+        backbone = f"ResNet-{self.layers}{' (shuffle)' if self.unshuffle else ''}"
+        return f"{'FastPose_DUC' if self.duc else 'FastPose'} with {backbone}"
 
 
 def tensor_shapes(architecture: Architecture) -> dict[str, Shape]:
@@ -92,6 +113,7 @@ def fastpose(
         ("white", np.float32(255)),
         ("mean", np.array(MEAN, np.float32)),
         ("spatial", np.array([2, 3])),
+        *((f"quarters_{n}", _quarters(n)) for n in UNSHUFFLED * architecture.unshuffle),
     ):
         weights.append(numpy_helper.from_array(np.asarray(values), name))
     heatmaps = _lay_out(architecture, want, node)
@@ -113,6 +135,14 @@ def fastpose(
     )
     helper.set_model_props(model, {"keyact": json.dumps(meta)})
     return bytes(model.SerializeToString())
+
+
+def _quarters(channels: int) -> NDArray[np.int64]:
+    """Where SpaceToDepth puts what torch's PixelUnshuffle has at each of its channels.
+
+    Channel 4 c + 2 i + j is row i, column j of channel c; ONNX counts the channels fastest.
+    """
+    return np.arange(4 * channels).reshape(4, channels).T.ravel()
 
 
 def _lay_out(
@@ -146,7 +176,11 @@ def _lay_out(
     def bottleneck(x: str, name: str, channels: int, width: int, stride: int, first: bool) -> str:
         y = conv(x, f"{name}.conv1", (width, channels, 1, 1))
         y = node("Relu", norm(y, f"{name}.bn1", width))
-        y = conv(y, f"{name}.conv2", (width, width, 3, 3), stride)
+        if stride > 1 and architecture.unshuffle:
+            y = node("Gather", node("SpaceToDepth", y, blocksize=2), f"quarters_{width}", axis=1)
+            y = conv(y, f"{name}.conv2.1", (width, 4 * width, 3, 3))
+        else:
+            y = conv(y, f"{name}.conv2", (width, width, 3, 3), stride)
         y = node("Relu", norm(y, f"{name}.bn2", width))
         y = conv(y, f"{name}.conv3", (4 * width, width, 1, 1))
         y = norm(y, f"{name}.bn3", 4 * width)
@@ -175,8 +209,17 @@ def _lay_out(
             name = f"preact.layer{stage + 1}.{block}"
             x = bottleneck(x, name, channels, width, stride, first=not block)
             channels = 4 * width
-    x = shuffled(x)  # AlphaPose's ``suffle1``, spelt so, which has no tensors
-    x = upsampled(x, "duc1", 512, 256)
-    x = upsampled(x, "duc2", 256, architecture.conv_dim)
+    for stage, count in enumerate(architecture.duc):
+        x, width = shuffled(x), channels // 4
+        channels = DUC_CHANNELS[stage]
+        for i in range(count):
+            out = channels if i == count - 1 else width
+            name = f"duc{stage + 1}"  # a list of shuffle, convolution, norm, ReLU, convolution...
+            x = conv(x, f"{name}.{3 * i + 1}", (out, width, 3, 3))
+            x = node("Relu", norm(x, f"{name}.{3 * i + 2}", out))
+    if not architecture.duc:
+        x = shuffled(x)  # AlphaPose's ``suffle1``, spelt so, which has no tensors
+        x = upsampled(x, "duc1", 512, 256)
+        x = upsampled(x, "duc2", 256, architecture.conv_dim)
     shape = (architecture.joints, architecture.conv_dim, 3, 3)
     return conv(x, "conv_out", shape, bias=True)

@@ -87,7 +87,8 @@ def median_of(rows: Sequence[dict[str, str]], column: str, digits: int = 2) -> M
 
 def if_there(write: Callable[..., Markdown], row: dict[str, str], name: str) -> Markdown | None:
     """A cell that may be empty."""
-    digits = {"ms_per_person": 1, "photo_ms_1_p50": 0, "mce_vs_first": 2, "mb": 1}
+    digits = {"ms_per_person": 1, "ms_per_photo_detector": 1, "photo_ms_1_p50": 0,
+              "mce_vs_first": 2, "mb": 1}  # fmt: skip
     more = (digits[name],) if name in digits else ()
     return write(row[name], *more) if row.get(name) else None
 

@@ -30,13 +30,15 @@ def levers(result: Result) -> Table:
         "gained": lambda r: if_there(whole, r, "gained"),
         "lost": lambda r: if_there(whole, r, "lost"),
         "ms": lambda r: if_there(fixed, r, "ms_per_person"),
+        "detector ms": lambda r: if_there(fixed, r, "ms_per_photo_detector"),
         "MB": lambda r: if_there(fixed, r, "mb"),
     }
     rows = [tuple(make(row) for make in columns.values()) for row in result.data]
     people, crops, photos = (usual(result.data, name) for name in ("people", "crops", "photos"))
     return Table(
         f"Levers of the key points, each turned alone: {people} people with human labels, "
-        f"{crops} crops against the teacher, the action on {photos} val photos; ms for a person",
+        f"{crops} crops against the teacher, the action on {photos} val photos; ms of the pose "
+        "stage for one person, of the detector for a photo",
         tuple(columns),
         rows,
     )
