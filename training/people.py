@@ -31,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     root = args.shared / "data" / args.dataset
     with (root / "manifest.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] in args.splits]
+        rows = [row for row in csv.DictReader(file) if row.get("split") in (None, *args.splits)]
     found = find_people(
         [root / row["path"] for row in rows],
         detector=args.detector,
@@ -49,7 +49,7 @@ def main() -> None:
     np.savez_compressed(
         args.out / f"{args.dataset}.npz",
         paths=np.array([row["path"] for row, _ in kept]),
-        split=np.array([row["split"] for row, _ in kept]),
+        split=np.array([row.get("split", "") for row, _ in kept]),
         photo=np.concatenate([np.full(len(people), i) for i, (_, people) in enumerate(kept)]),
         boxes=np.concatenate([people.boxes for _, people in kept]),
         scores=np.concatenate([people.scores for _, people in kept]),

@@ -166,8 +166,11 @@ def test_a_timeline_is_written_for_videos_alone(
         assert done.exit_code == 2 and f"{option[0]} follows people" in done.stderr
 
 
-def test_a_form_of_alphapose_needs_a_file_to_write(invoke: Invoke, photo: Path) -> None:
-    done = invoke("predict", photo, *TINY, "--alphapose-format", "open")
+@pytest.mark.parametrize("command", ["predict", "pose"])
+def test_a_form_of_alphapose_needs_a_file_to_write(
+    invoke: Invoke, photo: Path, command: str
+) -> None:
+    done = invoke(command, photo, "--alphapose-format", "open")
     assert done.exit_code == 2
     assert "name it with --save-alphapose" in " ".join(done.stderr.replace("│", " ").split())
 

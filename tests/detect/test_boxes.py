@@ -96,6 +96,12 @@ class Middle:
         return joints.repeat(17, 1).astype(np.float32)
 
 
+def test_a_name_that_is_no_photo_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(tmp_path / "a.png", 7)
+    detect.load(given(tmp_path, {"a.png": [[0, 0, 9, 9]], "b.png": [[0, 0, 9, 9]]}))
+    assert "left out 1 of its 2 photos ('b.png'" in caplog.text
+
+
 def test_of_two_copies_the_one_with_boxes_counts(tmp_path: Path) -> None:
     photo = save(tmp_path / "a.png", 7)
     save(tmp_path / "z.png", 7)

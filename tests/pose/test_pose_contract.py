@@ -366,6 +366,18 @@ def test_heatmaps_that_do_not_fit_the_layout(tmp_path: Path, photo: np.ndarray) 
         pose.load(tmp_path / "bad.onnx")(photo, [BOX])
 
 
+def test_a_checkpoint_is_told_how_to_become_a_network(tmp_path: Path) -> None:
+    (tmp_path / "r50.pth").write_bytes(b"")
+    for asked in (tmp_path / "r50.pth", f"alphapose:{tmp_path / 'r50.pth'}"):
+        with pytest.raises(WeightsError, match=r"keyact alphapose convert .*r50\.pth"):
+            pose.load(asked)
+
+
+def test_a_network_of_others_is_not_taken_for_alphapose(tiny: Path) -> None:
+    with pytest.raises(WeightsError, match=r"tiny\.onnx: .*not one of AlphaPose's; give the file"):
+        pose.load(f"alphapose:{tiny}")
+
+
 def test_unknown_names(tiny: Path) -> None:
     with pytest.raises(UnknownNameError, match="pose backend"):
         pose.load("fastpos")

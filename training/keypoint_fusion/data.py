@@ -36,6 +36,13 @@ class Photos:
     def __len__(self) -> int:
         return len(self.images)
 
+    def some(self, which: Sequence[int]) -> Photos:
+        """Those of these places."""
+        listed = (self.images, self.boxes, self.keypoints, self.paths)
+        images, boxes, keypoints, paths = ([column[i] for i in which] for column in listed)
+        of_each = self.labels[which], self.targets[which]
+        return Photos(images, of_each[0], boxes, keypoints, self.names, paths, of_each[1])
+
 
 def manifest(shared: Path, dataset: str = "sports18") -> dict[str, dict[str, str]]:
     """What is known of each photo, by its path."""
@@ -44,10 +51,10 @@ def manifest(shared: Path, dataset: str = "sports18") -> dict[str, dict[str, str
 
 
 def load(people: Path, shared: Path, split: str, dataset: str = "sports18") -> Photos:
-    """``people``: an npz of training.people or training.label."""
+    """``people``: an npz of training.people or training.label; ``split`` "" of a set without."""
     table = dict(np.load(people))
     root = shared / "data" / dataset
-    label = {path: row["label"] for path, row in manifest(shared, dataset).items()}
+    label = {path: row.get("label", "") for path, row in manifest(shared, dataset).items()}
     names = tuple(sorted(set(label.values())))
     order = np.flatnonzero(table["split"] == split)
     images, boxes, keypoints = [], [], []

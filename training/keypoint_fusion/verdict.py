@@ -54,6 +54,11 @@ def of_file(file: bytes, photos: data.Photos) -> list[np.ndarray]:
     return [network.logits(*one) for one in people]
 
 
+def probabilities(logits: list[np.ndarray], meta: dict) -> np.ndarray:
+    """The photos' verdicts (N, C)."""
+    return softmax(photo_logits(logits) / meta["photo_temperature"])
+
+
 def figures(logits: list[np.ndarray], photos: data.Photos, meta: dict) -> dict[str, object]:
     """Accuracy, calibration and coverage of the photo verdicts."""
     return evaluate.figures(
@@ -61,7 +66,7 @@ def figures(logits: list[np.ndarray], photos: data.Photos, meta: dict) -> dict[s
             labels=photos.names,
             paths=tuple(photos.paths),
             targets=photos.labels,
-            probabilities=softmax(photo_logits(logits) / meta["photo_temperature"]),
+            probabilities=probabilities(logits, meta),
             attributes={"people": np.array([len(boxes) for boxes in photos.boxes])},
             unknown_threshold=meta["unknown_threshold"],
         )

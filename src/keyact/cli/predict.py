@@ -82,8 +82,6 @@ def predict(
     """
     outputs = Outputs(json_to, csv_to, alphapose_to, save, alphapose_form, timeline_to)
     outputs.check()
-    if alphapose_form != "default" and alphapose_to is None:
-        raise typer.BadParameter("--alphapose-format is of a file: name it with --save-alphapose")
     for option, given in (("--timeline", timeline_to), ("--sequence", sequence)):
         if given is not None and not track:
             raise typer.BadParameter(f"{option} follows people: leave --no-track out")

@@ -73,6 +73,10 @@ class Outputs:
         """Refuse what cannot be, before anything is loaded."""
         if [self.json, self.csv, self.timeline].count(STDOUT) > 1:
             raise typer.BadParameter("only one of --json, --csv and --timeline can write to stdout")
+        if self.alphapose_form != "default" and self.alphapose is None:
+            raise typer.BadParameter(
+                "--alphapose-format is of a file: name it with --save-alphapose"
+            )
         owner: dict[Path, str] = {}
         for option, path in self._files().items():
             first = owner.setdefault(same_place(path), option)

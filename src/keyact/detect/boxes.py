@@ -18,6 +18,7 @@ name have no people in them.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ from keyact.formats.json_stream import BadEntry, JsonStream, open_json
 from keyact.formats.people import corner_box, number, numbers, photo_name
 from keyact.media.image import load_image, photo_size
 from keyact.media.photo_folder import PhotoFolder
+
+_log = logging.getLogger("keyact")
 
 MAX_ENTRIES = 5_000_000
 """Photos or detections in a file: they are held in memory."""
@@ -64,18 +67,20 @@ class GivenBoxes:
         named = _read(self.path)
         self._photos = PhotoFolder(self.path.parent)
         self._rows: dict[Path, list[_Row]] = {}
-        lost = 0
+        lost: list[InputError] = []
         for name, rows in named.items():
             try:
                 self._rows.setdefault(self._photos.find(name), []).extend(rows)
             except InputError as error:
-                lost += 1
-                reason = error
+                lost.append(error)
         if lost and not self._rows:
             raise InputError(
-                f"{path}: none of its {lost} photos lies in its folder ({reason}); put the file "
-                "beside its photos"
+                f"{path}: none of its {len(lost)} photos lies in its folder ({lost[-1]}); put the "
+                "file beside its photos"
             )
+        if lost:
+            _log.warning("%s: left out %d of its %d photos (%s)",
+                         path, len(lost), len(named), lost[0])  # fmt: skip
         # Photos are read when one of their size is asked for, each once.
         self._unread: dict[tuple[int, int], list[Path]] | None = None
         self._known: dict[str, Path] = {}
@@ -116,7 +121,7 @@ class GivenBoxes:
         if digest not in self._known:
             raise InputError(
                 f"{self.path}: no photo of its folder {self._photos.folder} has these pixels "
-                f"({width} x {height})"
+                f"({width} x {height}); boxes are given for photos, not for frames of videos"
             )
         return self._known[digest]
 

@@ -59,6 +59,9 @@ Its ``load(source, *, threads, flip_test, decode)`` is given what follows the co
 """
 
 
+CHECKPOINTS = (".pth", ".pt")
+
+
 def names() -> list[str]:
     """Names that `load` knows: bundled networks, the user's own, and `BACKENDS`."""
     return [entry.name for entry in weights.entries("pose")] + sorted(BACKENDS)
@@ -86,6 +89,8 @@ def load(
     KeyactError : the backend's package is not installed, or its file is missing.
     """
     found = find_backend("pose backend", name_or_path, BACKENDS)
+    if found is None and Path(name_or_path).suffix.lower() in CHECKPOINTS:
+        found = BACKENDS["alphapose"], str(name_or_path)  # who says how to convert it
     if found is not None:
         backend, source = found
         made = backend.load(source, threads=threads, flip_test=flip_test, decode=decode)

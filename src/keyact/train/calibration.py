@@ -14,13 +14,16 @@ ACCEPTED_ACCURACY = 0.95  # of the held-out photos that are given a name, this s
 Logits = NDArray[np.float32]
 
 
-def calibrate(logits: Sequence[Logits], labels: NDArray[np.intp]) -> dict[str, float]:
+def calibrate(
+    logits: Sequence[Logits], labels: NDArray[np.intp], strangers: Sequence[Logits] = ()
+) -> dict[str, float]:
     """Temperatures (for people, for photos) by likelihood, and the "unknown" threshold.
 
     Parameters
     ----------
     logits : per photo (n, C) of its people; the photo's verdict is their mean.
     labels : (N,) label index of each photo.
+    strangers : of photos of something else; any name of theirs is wrong.
 
     Returns
     -------
@@ -31,18 +34,21 @@ def calibrate(logits: Sequence[Logits], labels: NDArray[np.intp]) -> dict[str, f
     owner = np.repeat(labels, [len(one) for one in logits])
     photos = photo_logits(logits)
     temperature = best_temperature(photos, labels)
-    top = softmax(np.asarray(photos / temperature, np.float32))
+    named = np.concatenate([photos, *(photo_logits(strangers),) * bool(len(strangers))])
+    top = softmax(np.asarray(named / temperature, np.float32))
+    told = np.concatenate([labels, np.full(len(strangers), -1)])
     return {
         "temperature": best_temperature(everyone, owner),
         "photo_temperature": temperature,
-        "unknown_threshold": threshold_of(top, labels),
+        "unknown_threshold": threshold_of(top, told),
     }
 
 
 def threshold_of(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> float:
     """The least confidence from which `ACCEPTED_ACCURACY` of (N, C) answers are right.
 
-    When all are right, nothing says that less sure ones would not be: even odds are then enough.
+    Label -1 is of something else: no answer is right. When all are right, nothing says that less
+    sure ones would not be: even odds are then enough.
     """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     order = np.argsort(-confidence)

@@ -61,6 +61,11 @@ class AlphaPose:
     ) -> None:
         model.require("pose", inputs=("image",), outputs=("heatmaps",))
         meta = model.meta
+        if meta.get("family") != "alphapose":
+            raise WeightsError(
+                f"{model.source}: a pose network, but not one of AlphaPose's; give the file alone, "
+                f"as --pose {model.source}"
+            )
         try:
             layout = get_layout(str(meta["layout"]))
             height, width = (int(side) for side in meta["input"])
@@ -70,8 +75,7 @@ class AlphaPose:
         except (KeyError, TypeError, ValueError, UnknownNameError) as error:
             raise WeightsError(f"{model.source}: bad AlphaPose metadata ({error!r})") from error
         if not (
-            meta.get("family") == "alphapose"
-            and all(32 <= side <= 2048 and side % 32 == 0 for side in (height, width))
+            all(32 <= side <= 2048 and side % 32 == 0 for side in (height, width))
             and 0 < self.sigma <= 64
             and 0.5 <= self.margin <= 10
             and self.head in HEADS
