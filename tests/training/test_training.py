@@ -250,6 +250,42 @@ def test_a_scene_is_heard_beside_the_network(world: Path, monkeypatch: pytest.Mo
     assert size > 0.05
     np.testing.assert_allclose(heard - without, 0.5 * np.stack([said, said]), atol=0.05 * size)
 
+    put_a_gate_in_front(world, monkeypatch, out)
+    gated = onnx_export.session((out / "keypoint_fusion.onnx").read_bytes())
+    again = gated.run(None, {**feeds, "squares": squares})[0]
+    np.testing.assert_array_equal(again.argmax(1), heard.argmax(1))
+    np.testing.assert_allclose(np.exp(again).sum(1), 1, atol=1e-4)  # probabilities now
+
+
+def put_a_gate_in_front(world: Path, monkeypatch: pytest.MonkeyPatch, out: Path) -> None:
+    """Exercises that are turned copies of the sports' photos are what the gate keeps out."""
+    from training.keypoint_fusion import gate, strangers
+
+    source, folder = world / "data" / "sports18", world / "data" / "exercises"
+    table = dict(np.load(world / "labels" / "sports18.npz"))
+    rows = []
+    for i, path in enumerate(table["paths"]):
+        target = folder / f"{i}.jpg"
+        target.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(target), 255 - cv2.imread(str(source / path)))
+        rows.append({"path": f"{i}.jpg", "exercise": f"Plank_{i}", "phase": "0", "group": str(i)})
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    table["paths"] = np.array([row["path"] for row in rows])
+    table["split"] = np.full(len(rows), "")
+    np.savez(world / "labels" / "exercises.npz", **table)
+    parts = {strangers.part_of(row) for row in rows}
+    assert parts == {"train", "val"}
+    report = world / "gate.json"
+    report.write_text('{"steps": 7}')
+    run(monkeypatch, gate.main, "--shared", world, "--people", world / "labels",
+        "--weights", out, "--report", report)  # fmt: skip
+    told = json.loads(report.read_text())
+    assert told["steps"] == 7 and told["test"]["photos"] and 0 <= told["exercises_named"] <= 1
+    assert told["gate_photos"]["train"] + told["gate_photos"]["val"] == len(rows)
+
 
 def test_weights_in_pytorchs_order_fit_the_scene_network(monkeypatch: pytest.MonkeyPatch) -> None:
     from keras import layers

@@ -226,3 +226,7 @@ def with_meta(proto: Any, meta: dict[str, Any]) -> bytes:
     """Its bytes, as ONNX has them in order."""
     onnx.checker.check_model(proto)
     return onnx_export.with_meta(proto.SerializeToString(), meta)
+
+
+if __name__ == "__main__":
+    main()

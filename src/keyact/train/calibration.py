@@ -34,8 +34,8 @@ def calibrate(
     owner = np.repeat(labels, [len(one) for one in logits])
     photos = photo_logits(logits)
     temperature = best_temperature(photos, labels)
-    named = np.concatenate([photos, *(photo_logits(strangers),) * bool(len(strangers))])
-    top = softmax(np.asarray(named / temperature, np.float32))
+    asked = photo_logits([*logits, *strangers])
+    top = softmax(np.asarray(asked / temperature, np.float32))
     told = np.concatenate([labels, np.full(len(strangers), -1)])
     return {
         "temperature": best_temperature(everyone, owner),
