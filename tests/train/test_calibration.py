@@ -37,6 +37,26 @@ def test_what_is_above_the_threshold_is_as_right_as_promised() -> None:
     assert 0 < found["named_share"] < 1
 
 
+def test_photos_of_something_else_raise_the_threshold() -> None:
+    """So that of all that gets a name, theirs counted as wrong, as much is right as promised."""
+    rng = np.random.default_rng(2)
+    logits, labels = logits_of(rng, 3000, 1.0)
+    logits *= 1 + 2 * rng.random((3000, 1)).astype(np.float32)
+    people = [one[None] for one in logits]
+    strange = [one[None] for one in rng.normal(0, 6, (500, 5)).astype(np.float32)]
+    thresholds = []
+    for share in (0.0, 0.1, 0.4):
+        found = calibrate(people, labels, strange, share)
+        thresholds.append(found["unknown_threshold"])
+        told = softmax(logits / np.float32(found["photo_temperature"]))
+        others = softmax(np.concatenate(strange) / np.float32(found["photo_temperature"]))
+        named, wrong = (p.max(1) >= thresholds[-1] for p in (told, others))
+        right = (named & (told.argmax(1) == labels)).mean() * (1 - share)
+        all_named = named.mean() * (1 - share) + wrong.mean() * share
+        assert right / all_named == pytest.approx(ACCEPTED_ACCURACY, abs=0.01)
+    assert thresholds == sorted(set(thresholds))
+
+
 def test_a_photo_is_the_mean_of_its_people() -> None:
     crowd = np.array([[4.0, 0, 0], [0, 3.0, 0], [0, 3.0, 0]], np.float32)
     found = figures([crowd, crowd[:1]], np.array([1, 0]))

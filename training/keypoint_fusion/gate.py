@@ -38,7 +38,8 @@ from training.keypoint_fusion import data, scene, strangers, verdict
 
 PREFIX = "gate/"
 UNGATED = f"{PREFIX}ungated"  # what the file's output was called before
-STRENGTHS = 1e-5, 1e-4, 1e-3, 1e-2
+STRENGTHS = 1e-4, 1e-3, 1e-2, 1e-1
+OTHERS = 0.1  # of the photos that the file expects show no sport
 FLOOR = 1e-9  # of a probability: the logarithm of 0 is none
 _LAST = re.compile(r"(?:^|/)(?:scene_)?logits_\d+/MatMul$")  # as TensorFlow names their nodes
 
@@ -64,13 +65,14 @@ def main() -> None:
     known = {split: verdict.of_file(look, photos) for split, photos in sports.items()}
     unknown = {part: verdict.of_file(look, photos) for part, photos in others.items()}
     weight, bias = fit(known["train"], unknown["train"], known["val"], unknown["val"])
+    bias += float(np.log(1 / OTHERS - 1))  # the layer has seen as many of both
 
     plain = verdict.of_file(with_meta(proto, meta), sports["val"])
     temperature = calibrate(plain, sports["val"].labels)["photo_temperature"]
     gated = with_meta(with_gate(proto, weight, bias, temperature), meta)
     logits = verdict.of_file(gated, sports["val"])
     strange = verdict.of_file(gated, others["val"])
-    meta |= calibrate(logits, sports["val"].labels, strange) | {"version": "8"}
+    meta |= calibrate(logits, sports["val"].labels, strange, OTHERS) | {"version": "8"}
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
     gated = with_meta(with_gate(proto, weight, bias, temperature), meta)
     result = json.loads(args.report.read_text()) if args.report else {}

@@ -15,7 +15,10 @@ Logits = NDArray[np.float32]
 
 
 def calibrate(
-    logits: Sequence[Logits], labels: NDArray[np.intp], strangers: Sequence[Logits] = ()
+    logits: Sequence[Logits],
+    labels: NDArray[np.intp],
+    strangers: Sequence[Logits] = (),
+    share: float = 0.0,
 ) -> dict[str, float]:
     """Temperatures (for people, for photos) by likelihood, and the "unknown" threshold.
 
@@ -23,7 +26,8 @@ def calibrate(
     ----------
     logits : per photo (n, C) of its people; the photo's verdict is their mean.
     labels : (N,) label index of each photo.
-    strangers : of photos of something else; any name of theirs is wrong.
+    strangers : of photos of something else, which no name is right for.
+    share : how much of all photos they are expected to be, below 1.
 
     Returns
     -------
@@ -37,22 +41,30 @@ def calibrate(
     asked = photo_logits([*logits, *strangers])
     top = softmax(np.asarray(asked / temperature, np.float32))
     told = np.concatenate([labels, np.full(len(strangers), -1)])
+    each = share / (1 - share) * len(labels) / max(len(strangers), 1)
+    counts = np.where(told < 0, each, 1.0)
     return {
         "temperature": best_temperature(everyone, owner),
         "photo_temperature": temperature,
-        "unknown_threshold": threshold_of(top, told),
+        "unknown_threshold": threshold_of(top, told, counts),
     }
 
 
-def threshold_of(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> float:
+def threshold_of(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    counts: NDArray[np.float64] | None = None,
+) -> float:
     """The least confidence from which `ACCEPTED_ACCURACY` of (N, C) answers are right.
 
-    Label -1 is of something else: no answer is right. When all are right, nothing says that less
+    Label -1 is of something else: no answer is right. ``counts`` (N,) is how many photos each one
+    stands for, 1 by default. When all are right, nothing says that less
     sure ones would not be: even odds are then enough.
     """
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     order = np.argsort(-confidence)
-    running = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    weights = np.ones(len(order)) if counts is None else counts[order]
+    running = np.cumsum(right[order] * weights) / np.cumsum(weights)
     if right.all() and len(right):
         return round(min(float(confidence.min()), 0.5), 3)
     enough = np.flatnonzero(running >= ACCEPTED_ACCURACY)
