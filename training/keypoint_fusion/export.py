@@ -135,15 +135,19 @@ def main() -> None:
         args.report.parent.mkdir(parents=True, exist_ok=True)
         args.report.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
-    data_out = onnx_export.with_meta(raw, meta)
+    ship(onnx_export.with_meta(raw, meta), result, args.out)
+
+
+def ship(file: bytes, figures: dict[str, object], folder: Path) -> None:
+    """Put a finished file into the package, with its card."""
     onnx_export.ship(
-        data_out,
+        file,
         "keypoint-fusion",
         "action",
         "18 sports: MobileNetV2 on photo and person, focused on the key points",
         Path(__file__).parent / "CARD.md",
-        result,
-        args.out,
+        figures,
+        folder,
     )
 
 

@@ -35,6 +35,7 @@ from keyact.replacing import replacing
 from keyact.train.calibration import calibrate
 from training import onnx_export
 from training.keypoint_fusion import data, scene, strangers, verdict
+from training.keypoint_fusion.export import ship
 
 PREFIX = "gate/"
 UNGATED = f"{PREFIX}ungated"  # what the file's output was called before
@@ -74,7 +75,7 @@ def main() -> None:
     strange = verdict.of_file(gated, others["val"])
     meta |= calibrate(logits, sports["val"].labels, strange, OTHERS) | {"version": "8"}
     print({key: meta[key] for key in ("temperature", "photo_temperature", "unknown_threshold")})
-    gated = with_meta(with_gate(proto, weight, bias, temperature), meta)
+    gated = onnx_export.with_meta(gated, meta)
     result = json.loads(args.report.read_text()) if args.report else {}
     result |= {
         "gate_photos": {part: len(photos) for part, photos in others.items()},
@@ -87,15 +88,7 @@ def main() -> None:
         with replacing(args.report) as part:
             part.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
-    onnx_export.ship(
-        gated,
-        "keypoint-fusion",
-        "action",
-        "18 sports: MobileNetV2 on photo and person, focused on the key points",
-        Path(__file__).parent / "CARD.md",
-        result,
-        args.weights,
-    )
+    ship(gated, result, args.weights)
 
 
 def fit(
