@@ -21,6 +21,7 @@ from keyact import pose, weights
 from keyact.errors import UnknownNameError, WeightsError
 from keyact.layouts import get_layout
 from keyact.pose.alphapose import AlphaPose, checkpoint, decode_heatmaps, decode_regression
+from keyact.pose.alphapose.crop import crop, crop_frames
 from keyact.pose.alphapose.export import convert
 from keyact.pose.alphapose.network import BLOCKS, Architecture, fastpose, tensor_shapes
 from keyact.pose.base import PoseEstimator
@@ -581,6 +582,35 @@ def by_hand(
             y = sum(one[i].sum() * i for i in range(rows))
         found.append([(x - columns / 2) * w / columns + cx, (y - rows / 2) * h / rows + cy, score])
     return np.array(found)
+
+
+def published_crop(image: np.ndarray, box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """AlphaPose's crop one number at a time, in single precision as it computes."""
+    one = np.float32
+    x1, y1, x2, y2 = (one(value) for value in box)
+    w, h = x2 - x1, y2 - y1
+    cx, cy = x1 + w * one(0.5), y1 + h * one(0.5)
+    if w < one(width / height) * h:
+        w = h * one(width / height)
+    w = w * one(1.25)
+    top = one(float(cy) - 0.5 * float(w))  # half a width above the middle
+    corner = cx - (cy - top)  # and as far to the left of that
+    there = np.array([[cx, cy], [cx, top], [corner, top]], np.float32)
+    above = height / 2 - width / 2
+    here = np.array([[width / 2, height / 2], [width / 2, above], [0, above]], np.float32)
+    matrix = cv2.getAffineTransform(there, here)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("size", [(256, 192), (384, 288), (64, 64)])
+def test_crops_are_alphaposes_to_the_grey_level(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (213, 317, 3), np.uint8)
+    centre, side = rng.uniform(-20, [337, 233], (200, 2)), np.exp(rng.uniform(0.5, 6.5, (200, 2)))
+    boxes = np.hstack([centre - side / 2, centre + side / 2]).astype(np.float32)
+    for box, middle, across in zip(boxes, *crop_frames(boxes, size, 1.25), strict=True):
+        found = crop(image, middle, across, size)
+        np.testing.assert_array_equal(found, published_crop(image, box, *size))
 
 
 @pytest.mark.parametrize("head", ["heatmap", "regression"])
