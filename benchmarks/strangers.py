@@ -44,9 +44,9 @@ COLUMNS = ("set", "split", "photos", "named", "sure", "mean", "auroc", "most", "
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    shared = Path(os.environ.get("KEYACT_SHARED", ROOT.parent / "shared"))
+    default = Path(os.environ.get("KEYACT_SHARED", ROOT.parent / "shared"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=shared / "data")
+    parser.add_argument("--shared", type=Path, default=default)
     parser.add_argument("--limit", type=int, default=400, help="photos of each set, at random")
     parser.add_argument("--model", default="keypoint-fusion", help="a name, or an ONNX file")
     parser.add_argument("--threads", type=int, default=2)
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recognizer = Recognizer(options.model, threads=options.threads)
     rows, known = [], np.zeros(0)
     sets = {
-        ("sports18", "val"): split_of(options.data, "sports18", "val"),
-        ("exercises", "val"): exercises(options.data),
-        ("yoga8", "all"): split_of(options.data, "yoga8", None),
-        ("clips", "all"): list(frames(options.data / "media" / "video")),
+        ("sports18", "val"): split_of(options.shared, "sports18", "val"),
+        ("exercises", "val"): exercises(options.shared),
+        ("yoga8", "all"): split_of(options.shared, "yoga8", None),
+        ("clips", "all"): list(frames(options.shared / "data" / "media" / "video")),
     }
     for (name, split), photos in sets.items():
         names, probabilities = [], []
@@ -82,15 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         writer.writerows(rows)
 
 
-def split_of(folder: Path, name: str, split: str | None) -> list[Path]:
-    rows = data.manifest(folder.parent, name)
-    return [folder / name / path for path, row in rows.items() if split in (None, row["split"])]
+def split_of(shared: Path, name: str, split: str | None) -> list[Path]:
+    rows, root = data.manifest(shared, name), shared / "data" / name
+    return [root / path for path, row in rows.items() if split in (None, row["split"])]
 
 
-def exercises(folder: Path) -> list[Path]:
+def exercises(shared: Path) -> list[Path]:
     """Those that the gate was chosen on, not those it learnt from."""
-    part = strangers.parts(data.manifest(folder.parent, strangers.DATASET))
-    return [folder / strangers.DATASET / path for path in part if part[path] == "val"]
+    part = strangers.parts(data.manifest(shared, strangers.DATASET))
+    root = shared / "data" / strangers.DATASET
+    return [root / path for path in part if part[path] == "val"]
 
 
 def frames(folder: Path) -> Iterator[np.ndarray]:

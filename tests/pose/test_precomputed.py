@@ -92,6 +92,17 @@ def test_boxes_are_matched_from_half_overlap_on(
     assert bool(pose.load(case[0])(PHOTO, [shifted(shift)]).any()) is taken
 
 
+def cache_of(people: list[Person], folder: Path) -> str:
+    """A backend that knows these people of `PHOTO`."""
+    result = FrameResult(
+        source="photo.jpg", width=200, height=100, image_only=False, people=tuple(people),
+        timings_ms={}, model=model_name("alphapose", pixel_hash(PHOTO)),
+    )  # fmt: skip
+    path = folder / "c.jsonl"
+    path.write_text(result.to_json() + "\n", "utf-8")
+    return f"precomputed:{path}"
+
+
 def test_people_in_one_box_stay_who_they_are(tmp_path: Path) -> None:
     """Also where they stand so close that keyact's own pose NMS would make them one."""
     box = (10.0, 10.0, 60.0, 90.0)
@@ -102,13 +113,7 @@ def test_people_in_one_box_stay_who_they_are(tmp_path: Path) -> None:
         )
         for x in (10, 11, 12)
     ]  # fmt: skip
-    result = FrameResult(
-        source="photo.jpg", width=200, height=100, image_only=False, people=tuple(people),
-        timings_ms={}, model=model_name("alphapose", pixel_hash(PHOTO)),
-    )  # fmt: skip
-    path = tmp_path / "c.jsonl"
-    path.write_text(result.to_json() + "\n", "utf-8")
-    source = f"precomputed:{path}"
+    source = cache_of(people, tmp_path)
     found = Recognizer(Counts(), source, source)(PHOTO).people
     assert sorted(float(person.keypoints[0, 0]) for person in found) == [10, 11, 12]
     # A detector's second box of somebody is not a second person, and nobody's box stays empty.
@@ -132,13 +137,7 @@ def test_people_keep_the_score_and_number_they_came_with(tmp_path: Path) -> None
         )
         for score, track in ((0.8, 1), (9.5, 1), (0.8001, 2), (0.8, 1))
     ]  # fmt: skip
-    result = FrameResult(
-        source="photo.jpg", width=200, height=100, image_only=False, people=tuple(people),
-        timings_ms={}, model=model_name("alphapose", pixel_hash(PHOTO)),
-    )  # fmt: skip
-    path = tmp_path / "c.jsonl"
-    path.write_text(result.to_json() + "\n", "utf-8")
-    source = f"precomputed:{path}"
+    source = cache_of(people, tmp_path)
     recognizer = Recognizer(Counts(), source, source)
     found = [(person.score, person.track_id) for person in recognizer(PHOTO).people]
     assert found == [(9.5, 1), (0.8001, 2), (0.8, 1)]

@@ -32,7 +32,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from keyact.replacing import replacing
-from keyact.train.calibration import calibrate
+from keyact.train.calibration import best_temperature, calibrate, photo_logits
 from training import onnx_export
 from training.keypoint_fusion import data, scene, strangers, verdict
 from training.keypoint_fusion.export import ship
@@ -69,7 +69,7 @@ def main() -> None:
     bias += float(np.log(1 / OTHERS - 1))  # the layer has seen as many of both
 
     plain = verdict.of_file(with_meta(proto, meta), sports["val"])
-    temperature = calibrate(plain, sports["val"].labels)["photo_temperature"]
+    temperature = best_temperature(photo_logits(plain), sports["val"].labels)
     gated = with_meta(with_gate(proto, weight, bias, temperature), meta)
     logits = verdict.of_file(gated, sports["val"])
     strange = verdict.of_file(gated, others["val"])
@@ -159,15 +159,15 @@ def with_features(proto: Any) -> Any:
 def with_gate(proto: Any, weight: np.ndarray, bias: float, temperature: float) -> Any:
     """The file with a gate in front of its output."""
     labels = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    constants = {
-        "weight": weight[:, None],
+    numbers = {
         "bias": bias,
         "temperature": temperature,
         "one": 1,
         "share": 1 / labels,
         "floor": FLOOR,
     }
-    return _extended(proto, _FEATURES + _GATE, constants)
+    constants = {name: np.array(value, np.float32) for name, value in numbers.items()}
+    return _extended(proto, _FEATURES + _GATE, {"weight": weight[:, None], **constants})
 
 
 _FEATURES = """
@@ -192,7 +192,7 @@ _GATE = """
 """
 
 
-def _extended(proto: Any, text: str, constants: dict[str, Any]) -> Any:
+def _extended(proto: Any, text: str, constants: dict[str, np.ndarray]) -> Any:
     """A copy with nodes, in ONNX's text, between the file's last layers and its output."""
     proto = onnx.load_model_from_string(proto.SerializeToString())
     graph = proto.graph
@@ -203,9 +203,7 @@ def _extended(proto: Any, text: str, constants: dict[str, Any]) -> Any:
             outside["scene" if "scene" in node.name else "person"] = node.input[0]
     if len(outside) != 4:
         raise ValueError("no keypoint-fusion with a scene: its last layers are not in the file")
-    constants = {"width": np.array([scene.WIDTH]), **constants}
-    for name, value in constants.items():
-        array = np.asarray(value, None if name == "width" else np.float32)
+    for name, array in {"width": np.array([scene.WIDTH]), **constants}.items():
         graph.initializer.append(numpy_helper.from_array(array, f"{PREFIX}{name}"))
     ends = "float[N, C] ungated, float[V, S] scene, float[N, P] person"
     made = onnx.parser.parse_graph(f"gate ({ends}) => (float[N, C] logits) {{ {text} }}")

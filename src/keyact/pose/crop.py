@@ -29,6 +29,21 @@ MAX_COORDINATE = 1e7
 """Box coordinates are held to +-this; no photo reaches it and float64 stays exact."""
 
 
+def as_boxes(boxes: ArrayLike) -> NDArray[np.float64]:
+    """Boxes (N, 4) xyxy, held to `MAX_COORDINATE`; N may be 0.
+
+    Raises
+    ------
+    ValueError : boxes that are not (N, 4) or not finite.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    if boxes.size == 0:
+        return np.zeros((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+        raise ValueError(f"boxes must be finite and of shape (N, 4), got shape {boxes.shape}")
+    return boxes.clip(-MAX_COORDINATE, MAX_COORDINATE)
+
+
 def crop_transforms(
     boxes: ArrayLike, input_size: tuple[int, int], margin: float = 1.25
 ) -> NDArray[np.float64]:
@@ -49,12 +64,7 @@ def crop_transforms(
     ------
     ValueError : boxes that are not (N, 4) or not finite.
     """
-    boxes = np.asarray(boxes, np.float64)
-    if boxes.size == 0:
-        return np.zeros((0, 3))
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-        raise ValueError(f"boxes must be finite and of shape (N, 4), got shape {boxes.shape}")
-    boxes = boxes.clip(-MAX_COORDINATE, MAX_COORDINATE)
+    boxes = as_boxes(boxes)
     height, width = input_size
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], MIN_SIDE)

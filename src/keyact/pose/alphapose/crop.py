@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyact.pose.crop import MAX_COORDINATE, MIN_SIDE, crop_people, crop_transforms
+from keyact.pose.crop import MIN_SIDE, as_boxes, crop_people
 
 MAX_SIDE = 2**15 - 2  # cv2.warpAffine takes no longer photo
 
@@ -36,10 +36,9 @@ def crop_frames(
 
     Raises
     ------
-    ValueError : as `keyact.pose.crop.crop_transforms`.
+    ValueError : as `keyact.pose.crop.as_boxes`.
     """
-    crop_transforms(boxes, input_size, margin)  # what is no box is refused there
-    corners = np.asarray(boxes, np.float32).reshape(-1, 4).clip(-MAX_COORDINATE, MAX_COORDINATE)
+    corners = as_boxes(boxes).astype(np.float32)
     sides = corners[:, 2:] - corners[:, :2]
     centres = corners[:, :2] + sides * np.float32(0.5)
     sides = np.maximum(sides, np.float32(MIN_SIDE))
